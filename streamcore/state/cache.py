@@ -13,7 +13,7 @@ memory takes two to four times its encoded size.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -71,11 +71,26 @@ class TwoGenerationCache(Generic[K, V]):
         self.cold.pop(key, None)
         self.absent.discard(key)
 
+    def set_many(self, values: Mapping[K, V]) -> None:
+        """Set values; their keys are then hot."""
+        hot, cold = self.hot, self.cold
+        if cold:
+            for key in values:
+                if key not in hot:
+                    cold.pop(key, None)
+        self.absent.difference_update(values)
+        hot.update(values)
+
     def set_absent(self, key: K) -> None:
         """Cache that the key has no value."""
         self.hot.pop(key, None)
         self.cold.pop(key, None)
         self.absent.add(key)
+
+    def set_absent_many(self, keys: Iterable[K]) -> None:
+        """Cache that the keys have no value."""
+        for key in keys:
+            self.set_absent(key)
 
     def weigh(self, values: Iterable[bytes | None]) -> None:
         """Note the sizes of encoded values, of which ``None`` are none."""

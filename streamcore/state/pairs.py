@@ -7,7 +7,7 @@ the last commit is grouped by first part, so a read costs what it returns, howev
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 from streamcore.state.engine import StoreWrites
@@ -63,10 +63,8 @@ class PairStore(WriteBack[Pair, V]):
         self._draining_pairs = defaultdict(dict)
         super().abort()
 
-    def _set(self, key: Any, stored: Any) -> None:
-        super()._set(key, stored)
-        self._dirty_pairs[key[0]][key] = None
-
-    def _delete(self, key: Any) -> None:
-        super()._delete(key)
-        self._dirty_pairs[key[0]][key] = None
+    def _note_changed(self, keys: Iterable[Pair]) -> None:
+        super()._note_changed(keys)
+        dirty = self._dirty_pairs
+        for pair in keys:
+            dirty[pair[0]][pair] = None

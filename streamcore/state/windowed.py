@@ -8,12 +8,12 @@ changelog of a windowed store does not record drops; the topic's own retention d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
-from streamcore.state.keys import KeyBytes, KeyCodec
+from streamcore.state.keys import KeyCodec
 from streamcore.state.window_keys import decode_start, encode_start, window_key_codec, window_range
 from streamcore.state.write_back import CACHE_ENTRIES_MAX, WriteBack
 
@@ -132,11 +132,11 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             self._newest_start_ms = -1 if newest is None else decode_start(newest[0])
         return self._newest_start_ms
 
-    def _refuse(self, key: Any) -> None:
-        identity, start_ms = key
-        encode_start(start_ms)
-        if type(identity) is not KeyBytes:
-            self._parts.encode_many((identity,))
+    def _refuse(self, keys: Collection[Any]) -> None:
+        starts_ms = {start_ms for _, start_ms in keys}
+        encode_start(min(starts_ms))
+        encode_start(max(starts_ms))
+        self._parts.encode_identities({identity for identity, _ in keys})
 
     def _fetch(self, keys: list[Any]) -> None:
         """As in ``WriteBack``, but windows newer than all in the engine are not looked up there."""
@@ -146,6 +146,4 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             super()._fetch(older)
         if len(older) < len(keys):
             # Refuses a key of a wrong type before it is cached, as the look-up would.
-            newer = [key for key in keys if key[1] > newest_ms]
-            encode_start(min(start_ms for _, start_ms in newer))
-            self._parts.encode_identities({identity for identity, _ in newer})
+            self._refuse([key for key in keys if key[1] > newest_ms])

@@ -95,6 +95,8 @@ class WriteBack(Generic[K, V]):
         # Values in their kept form: objects, or encoded if each read returns a copy.
         self._cache: TwoGenerationCache[Any, Any] = TwoGenerationCache(cache_entries_max)
         self._dirty: dict[Any, None] = {}
+        self._dirty_bytes: dict[Any, bytes | None] = {}
+        """Of changed keys whose values were encoded by who put them: the bytes."""
         self._draining: dict[Any, None] = {}
         self._drain_count = 0
         self._abort_count = 0
@@ -163,22 +165,47 @@ class WriteBack(Generic[K, V]):
     def mark_dirty(self, keys: Iterable[Any]) -> None:
         """Note that the values of these identities changed. To delete keys, use ``delete_many``."""
         changed = dict.fromkeys(keys)
-        self._dirty.update(changed)
+        self._note_changed(changed)
         if self._cache.absent:
             self._cache.absent.difference_update(changed)
 
-    def put_many(self, values: Mapping[Any, V]) -> None:
-        """Set the values of identities. Values that do not encode are found only by ``drain``."""
-        for key, value in values.items():
-            if value is None:
-                self._delete(key)
-            else:
-                self._set(key, self._encode(value) if self._copies else value)
+    def put_many(
+        self, values: Mapping[Any, V | None], encoded: Mapping[Any, bytes | None] | None = None
+    ) -> None:
+        """Set the values of identities; ``None`` deletes one. Values that do not encode are found only by
+        ``drain``.
+
+        Args:
+            values: identity -> value.
+            encoded: the bytes of each of these values, if the caller has them, so that they are not encoded
+                again.
+
+        Raises:
+            SerdeError: a key is not of the store's key type; nothing was written.
+        """
+        gone = [key for key, value in values.items() if value is None]
+        present: Mapping[Any, Any] = values
+        if gone:
+            present = {key: value for key, value in values.items() if value is not None}
+        if self._copies:
+            encode = self._encode
+            present = {
+                key: encode(value) if encoded is None else encoded[key] for key, value in present.items()
+            }
+        self._before_writes(values)
+        self._cache.set_many(present)
+        self._cache.set_absent_many(gone)
+        self._note_changed(values)
+        if encoded is not None and not self._copies:
+            self._dirty_bytes.update(encoded)
 
     def delete_many(self, keys: Iterable[Any]) -> None:
-        """Delete identities; missing ones are ignored."""
-        for key in keys:
-            self._delete(key)
+        """Delete identities; missing ones are ignored.
+
+        Raises:
+            SerdeError: a key is not of the store's key type; nothing was deleted.
+        """
+        self.put_many(dict.fromkeys(keys))
 
     # -- for agents, key by key
 
@@ -218,6 +245,8 @@ class WriteBack(Generic[K, V]):
             # A hot key is neither cold nor absent, and was encoded before.
             hot[identity] = encoded if self._copies else value
             self._dirty[identity] = None
+            if self._dirty_bytes:
+                self._dirty_bytes.pop(identity, None)
         else:
             self._set(identity, encoded if self._copies else value)
 
@@ -268,6 +297,7 @@ class WriteBack(Generic[K, V]):
         if journal.abort_count != self._abort_count:
             return
         for key, (stored, was_dirty) in journal.before.items():
+            self._dirty_bytes.pop(key, None)
             if stored is None:
                 self._cache.set_absent(key)
             else:
@@ -304,6 +334,10 @@ class WriteBack(Generic[K, V]):
         try:
             if self._copies:
                 values = kept
+            elif self._dirty_bytes:
+                values = list(map(self._dirty_bytes.get, self._dirty))
+                if None in values:
+                    values = list(map(self._encoded, self._dirty))
             elif None in kept:
                 encode = self._encode
                 values = [None if value is None else encode(value) for value in kept]
@@ -313,6 +347,7 @@ class WriteBack(Generic[K, V]):
             values = list(map(self._encoded, identities))
         self._cache.weigh(values)
         self._draining, self._dirty = self._dirty, {}
+        self._dirty_bytes = {}
         self._drain_count += 1
         return StoreWrites(self.store, encoded, values)
 
@@ -327,6 +362,7 @@ class WriteBack(Generic[K, V]):
         """
         self._cache.clear()
         self._dirty = {}
+        self._dirty_bytes = {}
         self._draining = {}
         self._abort_count += 1
         self.journal = None
@@ -378,6 +414,9 @@ class WriteBack(Generic[K, V]):
         value = self._cache.hot.get(key)
         if value is None or self._copies:
             return value
+        known = self._dirty_bytes.get(key)
+        if known is not None:
+            return known
         try:
             return self._encode(value)
         except Exception as error:  # an error of the user's serde or class
@@ -401,24 +440,45 @@ class WriteBack(Generic[K, V]):
         self._before_write(key)
         self._cache.set_absent(key)
         self._dirty[key] = None
+        self._dirty_bytes.pop(key, None)
 
     def _set(self, key: Any, stored: Any) -> None:
         self._before_write(key)
         self._cache.set(key, stored)
         self._dirty[key] = None
+        self._dirty_bytes.pop(key, None)
 
-    def _refuse(self, key: Any) -> None:
-        """Refuse an identity that does not encode."""
-        self._keys.encode_identities((key,))
+    def _note_changed(self, keys: Iterable[Any]) -> None:
+        """Mark keys whose values have changed, other than by ``_set`` and ``_delete``."""
+        self._dirty.update(dict.fromkeys(keys))
+        if self._dirty_bytes:
+            for key in keys:
+                self._dirty_bytes.pop(key, None)
+
+    def _refuse(self, keys: Collection[Any]) -> None:
+        """Refuse identities, at least one, of which one does not encode."""
+        self._keys.encode_identities(keys)
 
     def _before_write(self, key: Any) -> None:
         """Refuse a wrong key before it is cached; record the key's present value in the journal."""
         journal = self.journal
         if journal is None:
             if key not in self._cache.hot:
-                self._refuse(key)
+                self._refuse((key,))
         elif key not in journal.before:
             journal.before[key] = (self._stored(key), key in self._dirty)
+
+    def _before_writes(self, keys: Iterable[Any]) -> None:
+        """As ``_before_write``, for many keys at once."""
+        if self.journal is not None:
+            for key in keys:
+                self._before_write(key)
+            return
+        # Keys that are known to have no value were looked up by their bytes.
+        hot, absent = self._cache.hot, self._cache.absent
+        unknown = [key for key in keys if key not in hot and key not in absent]
+        if unknown:
+            self._refuse(unknown)
 
     def _changed(self) -> list[Any]:
         return [*self._draining, *(key for key in self._dirty if key not in self._draining)]

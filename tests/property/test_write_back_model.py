@@ -59,13 +59,24 @@ class WriteBackMachine(RuleBasedStateMachine):
         self.store.delete(key)
         self.now.pop(key, None)
 
-    @rule(values=st.dictionaries(KEYS, VALUES, max_size=4), gone=st.sets(KEYS, max_size=3))
-    def put_and_delete_many(self, values: dict[str, list[int]], gone: set[str]) -> None:
-        self.store.put_many({key: list(value) for key, value in values.items()})
+    @rule(
+        values=st.dictionaries(KEYS, st.none() | VALUES, max_size=4),
+        gone=st.sets(KEYS, max_size=3),
+        encodes=st.booleans(),
+    )
+    def put_and_delete_many(self, values: dict[str, list[int] | None], gone: set[str], encodes: bool) -> None:
+        """Values that the caller has encoded are as others."""
+        encoded = {key: None if value is None else encode(value) for key, value in values.items()}
+        self.store.put_many(
+            {key: None if value is None else list(value) for key, value in values.items()},
+            encoded if encodes else None,
+        )
         self.store.delete_many(gone)
-        self.now.update(values)
-        for key in gone:
-            self.now.pop(key, None)
+        for key, value in [*values.items(), *((key, None) for key in gone)]:
+            if value is None:
+                self.now.pop(key, None)
+            else:
+                self.now[key] = value
 
     @rule(keys=st.sets(KEYS, max_size=6), added=st.integers(0, 9))
     def change_in_place(self, keys: set[str], added: int) -> None:

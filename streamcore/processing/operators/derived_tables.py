@@ -7,9 +7,10 @@ A batch holds changes of rows: the new values, ``None`` for a deletion. What the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.stateless import called
 from streamcore.processing.operators.store_keys import loaded
@@ -138,21 +139,36 @@ class DerivedTableOperator:
 
     def process(self, batch: Batch) -> Batch:
         """Store the rows; return their changes."""
-        encode = self._encode
-        # A value that cannot be written is an error of its record, not of the commit.
-        _, kept = self._guard.map(lambda value: None if value is None else encode(value), batch.values, batch)
-        if kept is not None:
-            batch = batch.take(kept)
-        batch, identities, table = loaded(self._guard, self._store, places_of(self._spec, batch.keys), batch)
-        if any(value is None for value in batch.values):
+        batch, data = self._encoded(batch)
+        fitting, identities, table = loaded(
+            self._guard, self._store, places_of(self._spec, batch.keys), batch
+        )
+        if fitting is not batch:
+            batch, data = self._encoded(fitting)
+        if None in data:
             before = values_before(identities, batch.values, table)
             flags = [
                 value is not None or old is not None for value, old in zip(batch.values, before, strict=True)
             ]
             if not all(flags):
                 batch = batch.where(flags)
-                identities = [identity for identity, flag in zip(identities, flags, strict=True) if flag]
+                identities = list(compress(identities, flags))
+                data = list(compress(data, flags))
         if self._history is not None and self._history.is_wanted:
             self._history.set_all(identities, batch, table)
-        write_newest(self._store, identities, batch.values)
+        write_newest(self._store, identities, batch.values, data)
         return batch
+
+    def _encoded(self, batch: Batch) -> tuple[Batch, list[bytes | None]]:
+        """Return the changes whose values can be written, and what is written, ``None`` for a deletion.
+
+        A value that cannot be written is an error of its record, not of the commit.
+        """
+        encode, values = self._encode, batch.values
+        if holds_none(values):
+            data, kept = self._guard.map(
+                lambda value: None if value is None else encode(value), values, batch
+            )
+        else:
+            data, kept = self._guard.map(encode, values, batch)
+        return (batch if kept is None else batch.take(kept)), data

@@ -56,12 +56,7 @@ class RegroupOperator:
                 keys.append(key)
                 values.append(change)
             current[identity] = row
-        present = {identity: row for identity, row in current.items() if row is not None}
-        if present:
-            self._store.put_many(present)
-        gone = [identity for identity, row in current.items() if row is None]
-        if gone:
-            self._store.delete_many(gone)
+        self._store.put_many(current)
         if not indexes:
             return None
         return batch.take(indexes).with_keys(keys).with_values(values)

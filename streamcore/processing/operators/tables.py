@@ -108,15 +108,18 @@ def values_before(identities: Sequence[Any], values: Sequence[Any], table: Mappi
     return before
 
 
-def write_newest(store: WriteBack[Any, Any], identities: Sequence[Any], values: Sequence[Any]) -> None:
-    """Write the last of the values of each key; ``None`` deletes the key."""
+def write_newest(
+    store: WriteBack[Any, Any],
+    identities: Sequence[Any],
+    values: Sequence[Any],
+    data: Sequence[bytes | None] | None = None,
+) -> None:
+    """Write the last of the values of each key; ``None`` deletes the key.
+
+    ``data`` are the encoded values, if the caller has them.
+    """
     newest = dict(zip(identities, values, strict=True))
-    present = {key: value for key, value in newest.items() if value is not None}
-    if present:
-        store.put_many(present)
-    gone = [key for key, value in newest.items() if value is None]
-    if gone:
-        store.delete_many(gone)
+    store.put_many(newest, None if data is None else dict(zip(identities, data, strict=True)))
 
 
 class TableJoinOperator:

@@ -58,6 +58,38 @@ def test_equal_keys_collapse_and_each_is_encoded_once() -> None:
     assert sorted(encoded) == [-99, 99]
 
 
+def test_values_that_come_with_their_bytes_are_not_encoded_again() -> None:
+    engine = MemoryEngine()
+    encoded: list[int] = []
+
+    def encode(value: int) -> bytes:
+        encoded.append(value)
+        return b"%d" % value
+
+    store: WriteBack[str, int] = WriteBack(engine, "s", key_codec(str), encode, int)
+    store.put_many({"a": 1, "b": 2, "c": 3, "d": None}, {"a": b"01", "b": b"02", "c": b"03", "d": None})
+    store.put_many({"b": 4})
+    store.put("c", 5)
+    encoded.clear()
+
+    commit(store, engine)
+
+    assert list(engine.scan("s")) == [(b"a", b"01"), (b"b", b"4"), (b"c", b"5")]
+    assert sorted(encoded) == [4, 5]
+
+
+def test_a_wrong_key_among_others_writes_none_of_them() -> None:
+    engine = MemoryEngine()
+    store = int_store(engine)
+    wrong: dict[Any, int] = {"a": 1, 2: 2}
+
+    with pytest.raises(SerdeError, match="not of the declared type"):
+        store.put_many(wrong)
+
+    assert store.get("a") is None
+    assert store.drain() is None
+
+
 def test_nothing_written_drains_to_nothing() -> None:
     store = int_store(MemoryEngine())
     store.load({"a"})
