@@ -7,7 +7,7 @@ the last commit is grouped by first part, so a read costs what it returns, howev
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 from streamcore.state.engine import StoreWrites
@@ -62,6 +62,9 @@ class PairStore(WriteBack[Pair, V]):
         self._dirty_pairs = defaultdict(dict)
         self._draining_pairs = defaultdict(dict)
         super().abort()
+
+    def _refuse(self, keys: Collection[Pair]) -> None:
+        """Accept all pairs: the step that makes them makes them of bytes."""
 
     def _note_changed(self, keys: Iterable[Pair]) -> None:
         super()._note_changed(keys)

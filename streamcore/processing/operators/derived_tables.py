@@ -13,7 +13,7 @@ from typing import Any
 from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.stateless import called
-from streamcore.processing.operators.store_keys import loaded
+from streamcore.processing.operators.store_keys import UNFIT, loaded
 from streamcore.processing.operators.tables import StoreHistory, values_before, write_newest
 from streamcore.processing.topology.meaning.tables import is_row
 from streamcore.processing.topology.nodes import RowJoin, StoreSpec
@@ -140,9 +140,17 @@ class DerivedTableOperator:
     def process(self, batch: Batch) -> Batch:
         """Store the rows; return their changes."""
         batch, data = self._encoded(batch)
-        fitting, identities, table = loaded(
-            self._guard, self._store, places_of(self._spec, batch.keys), batch
-        )
+        places = places_of(self._spec, batch.keys)
+        is_read = self._history is not None and self._history.is_wanted
+        if not is_read and None not in data:
+            # What the rows were before makes no difference.
+            try:
+                write_newest(self._store, self._store.identify(places), batch.values, data)
+            except UNFIT:
+                pass  # Below, key by key.
+            else:
+                return batch
+        fitting, identities, table = loaded(self._guard, self._store, places, batch)
         if fitting is not batch:
             batch, data = self._encoded(fitting)
         if None in data:
@@ -154,7 +162,7 @@ class DerivedTableOperator:
                 batch = batch.where(flags)
                 identities = list(compress(identities, flags))
                 data = list(compress(data, flags))
-        if self._history is not None and self._history.is_wanted:
+        if self._history is not None and is_read:
             self._history.set_all(identities, batch, table)
         write_newest(self._store, identities, batch.values, data)
         return batch

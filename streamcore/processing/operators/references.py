@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streamcore.processing.operators.batch import Batch, BatchSource, merged
+from streamcore.processing.operators.batch import Batch, BatchSource, holds_none, merged
 from streamcore.processing.operators.derived_tables import results_of
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.store_keys import loaded
+from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.topology.meaning.references import encoded, foreign_key_of, joined_row
 from streamcore.processing.topology.nodes import AnswerReferences, JoinAnswers, Refer
@@ -34,12 +34,8 @@ class ReferOperator:
 
     def process(self, batch: Batch) -> Batch | None:
         """Return what the changes send, in their order, for the two arms."""
-        node = self._node
-        batch = self._guard.with_keys(batch)
-        found, kept = self._guard.map(lambda value: foreign_key_of(node, value), batch.values, batch)
-        if kept is not None:
-            batch = batch.take(kept)
-        batch, identities, stored = loaded(self._guard, self._store, batch.keys, batch.with_values(found))
+        batch = self._with_foreign_keys(self._guard.with_keys(batch))
+        batch, identities, stored = loaded(self._guard, self._store, batch.keys, batch)
         if not len(batch):
             return None
         current = {identity: stored.get(identity) for identity in identities}
@@ -48,22 +44,39 @@ class ReferOperator:
         keys: list[Any] = []
         sent: list[tuple[int, Note | Reference]] = []
         row_keys = self._row_keys.encode_identities(identities)
-        for index, (key, identity, row_key) in enumerate(zip(batch.keys, identities, row_keys, strict=True)):
-            foreign_key, foreign_bytes, data = batch.values[index]
+        for index, (key, identity, row_key, found) in enumerate(
+            zip(batch.keys, identities, row_keys, batch.values, strict=True)
+        ):
+            foreign_key, foreign_bytes, data = found
             stamp = b"" if foreign_bytes is None else stamp_of(foreign_bytes, data)
+            indexes.append(index)
+            keys.append(key)
+            sent.append((0, Note(True, stamp, data)))
             old_bytes = current[identity]
-            made: list[tuple[Any, int, Note | Reference]] = [(key, 0, Note(True, stamp, data))]
             if old_bytes is not None and old_bytes != foreign_bytes:
-                made.append((decode(old_bytes), 1, Reference(row_key, b"")))
-            if foreign_bytes is not None:
-                made.append((foreign_key, 1, Reference(row_key, stamp)))
-            for sent_key, arm, value in made:
                 indexes.append(index)
-                keys.append(sent_key)
-                sent.append((arm, value))
+                keys.append(decode(old_bytes))
+                sent.append((1, Reference(row_key, b"")))
+            if foreign_bytes is not None:
+                indexes.append(index)
+                keys.append(foreign_key)
+                sent.append((1, Reference(row_key, stamp)))
             current[identity] = foreign_bytes
         self._store.put_many(current)
         return batch.take(indexes).with_keys(keys).with_values(sent)
+
+    def _with_foreign_keys(self, batch: Batch) -> Batch:
+        """Return the changes with what ``foreign_key_of`` returns for their values."""
+        node, guard, values = self._node, self._guard, batch.values
+        if not holds_none(values):
+            foreign_keys = guard.attempt(node.function, values)
+            data = None if foreign_keys is None else guard.attempt(node.value_serde.encode, values)
+            if foreign_keys is not None and data is not None and not holds_none(foreign_keys):
+                encoded = guard.attempt(self._foreign_keys.encode_many, [foreign_keys])
+                if encoded is not None:
+                    return batch.with_values(list(zip(foreign_keys, encoded[0], data, strict=True)))
+        found, kept = guard.map(lambda value: foreign_key_of(node, value), values, batch)
+        return (batch if kept is None else batch.take(kept)).with_values(found)
 
 
 class AnswerReferencesOperator:
@@ -183,6 +196,12 @@ class AnswerReferencesOperator:
 
     def _encoded(self, batch: Batch, values: Sequence[Any]) -> tuple[Batch, list[bytes | None]]:
         node = self._node
+        # Many references are to few rows: each row is encoded once.
+        rows = {id(value): value for value in values}
+        encoded_rows = self._guard.attempt(lambda value: encoded(node, value), rows.values())
+        if encoded_rows is not None:
+            data_of = dict(zip(rows, encoded_rows, strict=True))
+            return batch, [data_of[id(value)] for value in values]
         data, kept = self._guard.map(lambda value: encoded(node, value), values, batch)
         return (batch if kept is None else batch.take(kept)), data
 
@@ -201,8 +220,27 @@ class JoinAnswersOperator:
     def process(self, batch: Batch) -> Batch | None:
         """Return the changes of the result."""
         batch = self._guard.with_keys(batch)
-        batch, identities, stored = loaded(self._guard, self._store, batch.keys, batch)
-        current: dict[Any, ReferringRow | None] = {identity: stored.get(identity) for identity in identities}
+        try:
+            indexes, pairs = self._met(batch)
+        except UNFIT:
+            batch, _ = fitting(self._guard, self._store, batch.keys, batch)
+            indexes, pairs = self._met(batch)
+        if not indexes:
+            return None
+        changes = batch.take(indexes).with_values(pairs)
+        values, kept = self._guard.map(self._row, pairs, changes)
+        return (changes if kept is None else changes.take(kept)).with_values(values)
+
+    def _met(self, batch: Batch) -> tuple[list[int], list[tuple[bytes | None, bytes | None]]]:
+        """Keep the left rows of a batch; return the indexes of the records that change the result, and the
+        encoded values of both sides.
+        """
+        identities = self._store.identify(batch.keys)
+        # Only a row that an answer of the batch meets before a row of its key comes is looked up.
+        firsts = dict(zip(reversed(identities), reversed(batch.values), strict=True))
+        wanted = [identity for identity, note in firsts.items() if not note.is_row]
+        stored = self._store.load(wanted)
+        current: dict[Any, ReferringRow | None] = {identity: stored.get(identity) for identity in wanted}
         written: dict[Any, ReferringRow | None] = {}
         indexes: list[int] = []
         pairs: list[tuple[bytes | None, bytes | None]] = []
@@ -220,8 +258,4 @@ class JoinAnswersOperator:
                     pairs.append((row.data, note.data))
         if written:
             self._store.put_many(written)
-        if not indexes:
-            return None
-        changes = batch.take(indexes).with_values(pairs)
-        values, kept = self._guard.map(self._row, pairs, changes)
-        return (changes if kept is None else changes.take(kept)).with_values(values)
+        return indexes, pairs

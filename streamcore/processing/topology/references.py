@@ -64,7 +64,5 @@ REFERRING_ROWS: Final[Serde[ReferringRow]] = packed_serde(ReferringRow, "rows of
 
 def stamp_of(foreign_key: bytes, data: bytes) -> bytes:
     """Return the stamp of a left row with an encoded foreign key and value."""
-    digest = blake2b(len(foreign_key).to_bytes(4, "big"), digest_size=STAMP_BYTES)
-    digest.update(foreign_key)
-    digest.update(data)
-    return digest.digest()
+    hashed = b"%b%b%b" % (len(foreign_key).to_bytes(4, "big"), foreign_key, data)
+    return blake2b(hashed, digest_size=STAMP_BYTES).digest()
