@@ -75,7 +75,7 @@ class SessionStore(WriteBack[Any, V]):
         super().__init__(engine, store, keys, encode, decode, value_type=value_type)
         self._period_ms = period_ms
         self._open: dict[Any, list[Session]] | None = None
-        self._closing: list[tuple[int, int, Session]] = []
+        self._closing: list[tuple[int, int, Any]] = []
         self._number = 0
         self._changed_sessions: dict[Session, None] = {}
         self._absorbed: list[tuple[Any, int]] = []
@@ -142,7 +142,7 @@ class SessionStore(WriteBack[Any, V]):
             self._absorbed.append((session.identity, session.stored_end_ms))
 
     def close_before(self, end_ms: TimestampMs) -> list[Session]:
-        """Close the sessions that end before ``end_ms``; return them by end, and then by key."""
+        """Close the sessions that end before ``end_ms``; return them in any order."""
         closing = self._closing
         if not closing or closing[0][0] >= end_ms:
             return []
@@ -154,13 +154,15 @@ class SessionStore(WriteBack[Any, V]):
                 continue
             heappop(closing)
             if session.is_open:
-                self._close(session)
+                self._leave(session)
                 found.append(session)
-        if len(found) > 1:
-            encoded = self._keys.encode_identities([session.identity for session in found])
-            order = sorted(range(len(found)), key=lambda index: (found[index].end_ms, encoded[index]))
-            return [found[index] for index in order]
         return found
+
+    def in_order(self, sessions: list[Session]) -> list[Session]:
+        """Return sessions by end, and then by the bytes of the key."""
+        encoded = self._keys.encode_identities([session.identity for session in sessions])
+        order = sorted(range(len(sessions)), key=lambda index: (sessions[index].end_ms, encoded[index]))
+        return [sessions[index] for index in order]
 
     def last_end_ms(self, open_from_ms: TimestampMs, latest_ms: TimestampMs = 2**62) -> TimestampMs | None:
         """Return the latest end of the open sessions that start by ``latest_ms``; ``None`` for none."""
@@ -287,10 +289,6 @@ class SessionStore(WriteBack[Any, V]):
         overlay |= {data: found for data, found in self._writes().items() if data >= start}
         pairs = self._engine.scan(self.store, start, None)
         return laid_over(pairs, overlay) if overlay else pairs
-
-    def _close(self, session: Session) -> None:
-        """Forget a session that is closed."""
-        self._leave(session)
 
     def _stored_values(self, sessions: Sequence[Any]) -> list[bytes]:
         """Return what is stored for sessions."""

@@ -15,10 +15,10 @@ The last closed window of a key stays in memory while windows can begin with its
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine
@@ -29,6 +29,7 @@ from streamcore.state.session_keys import (
     key_in,
     period_key,
     period_of_gap,
+    session_keys,
     session_values,
     start_in,
 )
@@ -36,6 +37,7 @@ from streamcore.state.sessions import Session, SessionStore
 
 V = TypeVar("V")
 
+_LATER_MS: Final = 2**63
 _START = attrgetter("start_ms")
 
 
@@ -58,11 +60,15 @@ class SlidingWindow(Session):
         self.latest_ms = latest_ms
 
 
+KeptWindow: TypeAlias = tuple[SlidingWindow | None, TimestampMs, Any, TimestampMs]
+"""An open window, or ``None`` for a new one; its start, its value, and the time of its latest record."""
+
+
 class SlidingStore(SessionStore[V]):
     """The sliding windows of one store of one task. Not for sharing between threads.
 
     The operator looks a key up in ``open_sessions``, whose lists are in the order of starts, and calls
-    ``add`` and ``set``.
+    ``keep``.
     """
 
     def __init__(
@@ -81,7 +87,10 @@ class SlidingStore(SessionStore[V]):
             engine, store, keys, encode, decode, period_ms=period_of_gap(size_ms), value_type=value_type
         )
         self._length_ms = size_ms + 1
-        self._forgetting: list[tuple[int, int, SlidingWindow]] = []
+        self._due_ms: dict[Any, int] = {}
+        """By the identity of a key, the end of its first open window; without one, the end as of which its
+        last closed window is forgotten. The heap may hold other entries of a key, which mean nothing.
+        """
 
     # -- for the operator
 
@@ -117,34 +126,53 @@ class SlidingStore(SessionStore[V]):
             for identity, window in closed.items():
                 window.is_open = False
                 self._open.setdefault(identity, []).insert(0, window)
-                self._forget_later(window)
+                self._set_due(identity)
         return self._open
 
-    def add(self, identity: Any, start_ms: TimestampMs, value: V, *, latest_ms: TimestampMs) -> None:
-        """Add a window."""
-        end_ms = start_ms + self._length_ms
-        window = SlidingWindow(identity, start_ms, end_ms, value, None, latest_ms=latest_ms)
-        self._insert(window)
-        self._changed_sessions[window] = None
-
-    def set(self, window: SlidingWindow, value: V, *, latest_ms: TimestampMs) -> None:
-        """Set the value of an open window, and the time of its latest record."""
-        window.value = value
-        window.latest_ms = latest_ms
-        self._changed_sessions[window] = None
+    def keep(self, identity: Any, windows: Iterable[KeptWindow]) -> None:
+        """Set the values of open windows of a key, and add new ones."""
+        changed = self._changed_sessions
+        for window, start_ms, value, latest_ms in windows:
+            if window is None:
+                window = SlidingWindow(
+                    identity, start_ms, start_ms + self._length_ms, value, None, latest_ms=latest_ms
+                )
+                self._insert(window)
+            else:
+                window.value = value
+                window.latest_ms = latest_ms
+            changed[window] = None
 
     def close_before(self, end_ms: TimestampMs) -> list[Session]:
-        """Close the windows that end before ``end_ms``; return them by end and then by key."""
-        closed = super().close_before(end_ms)
-        first_ms = end_ms - self._length_ms
-        forgetting = self._forgetting
-        while forgetting and forgetting[0][0] + 1 < first_ms:
-            _, _, window = heappop(forgetting)
-            assert self._open is not None
-            found = self._open.get(window.identity)
-            if found and found[0] is window:
-                self._leave(window)
+        """Close the windows that end before ``end_ms``; return them in any order."""
+        closing, due_ms = self._closing, self._due_ms
+        closed: list[Session] = []
+        while closing and closing[0][0] < end_ms:
+            found_ms, _, identity = heappop(closing)
+            if due_ms.get(identity) == found_ms:
+                del due_ms[identity]
+                self._close_of_key(identity, end_ms, closed)
         return closed
+
+    def _close_of_key(self, identity: Any, end_ms: TimestampMs, closed: list[Session]) -> None:
+        """Close the windows of a key that end before ``end_ms``, and add them to ``closed``."""
+        assert self._open is not None
+        found = self._open[identity]
+        count = 0
+        for window in found:
+            if window.end_ms >= end_ms:
+                break
+            count += 1
+            if window.is_open:
+                window.is_open = False
+                closed.append(window)
+        # The last closed window stays, in place of the one that closed before it.
+        if count > 1:
+            del found[: count - 1]
+        if len(found) == 1 and not found[0].is_open and self._forgotten_ms(found[0]) < end_ms:
+            del self._open[identity]
+        else:
+            self._set_due(identity)
 
     # -- for reading
 
@@ -181,33 +209,42 @@ class SlidingStore(SessionStore[V]):
     def abort(self) -> None:
         """As in ``WriteBack``: the open windows are read from the engine again."""
         super().abort()
-        self._forgetting = []
+        self._due_ms = {}
 
     # -- within
 
     def _insert(self, session: Session) -> None:
         assert self._open is not None
-        found = self._open.setdefault(session.identity, [])
+        identity = session.identity
+        found = self._open.setdefault(identity, [])
         if found and session.start_ms < found[-1].start_ms:
             insort(found, session, key=_START)
         else:
             found.append(session)
-        self._number += 1
-        heappush(self._closing, (session.end_ms, self._number, session))
+        if session.end_ms < self._due_ms.get(identity, _LATER_MS):
+            self._set_due(identity)
 
-    def _close(self, session: Session) -> None:
-        """Keep a window that closes, in place of the one of its key that closed before it."""
+    def _set_due(self, identity: Any) -> None:
+        """Set when something is next to be done for a key that has windows in memory."""
         assert self._open is not None
-        assert isinstance(session, SlidingWindow)
-        session.is_open = False
-        found = self._open[session.identity]
-        while found[0] is not session:
-            del found[0]
-        self._forget_later(session)
-
-    def _forget_later(self, window: SlidingWindow) -> None:
+        found = self._open[identity]
+        first_open = found[0] if found[0].is_open else found[1] if len(found) > 1 else None
+        due_ms = self._forgotten_ms(found[0]) if first_open is None else first_open.end_ms
+        self._due_ms[identity] = due_ms
         self._number += 1
-        heappush(self._forgetting, (window.latest_ms, self._number, window))
+        heappush(self._closing, (due_ms, self._number, identity))
+
+    def _forgotten_ms(self, window: Any) -> TimestampMs:
+        """Return the end as of which no window can begin with the value of a closed one."""
+        forgotten_ms: TimestampMs = window.latest_ms + 1 + self._length_ms
+        return forgotten_ms
+
+    def _writes(self) -> dict[bytes, bytes | None]:
+        # Windows neither move nor are united.
+        changed = list(self._changed_sessions)
+        keys = self._keys.encode_identities([window.identity for window in changed])
+        stored = session_keys(self._period_ms, keys, [window.end_ms for window in changed])
+        return dict(zip(stored, self._stored_values(changed), strict=True))
 
     def _stored_values(self, sessions: Sequence[Any]) -> list[bytes]:
         return session_values([session.latest_ms for session in sessions], self._encoded_values(sessions))

@@ -249,6 +249,24 @@ FAULTS: Final = (
         "unit/processing/runtime/test_sliding_windows.py::test_records_make_windows",
     ),
     Fault(
+        "sliding windows of records in order that begin too late",
+        "a record makes the window behind the one before it, also where records come in order",
+        "processing/operators/sliding.py",
+        "            if first_ms < last_ms + 1 <= time_ms:\n",
+        "            if first_ms < last_ms + 1 < time_ms:\n",
+        "property/test_sliding_windows_against_plain_python.py::"
+        "test_the_windows_are_those_of_every_start_that_changes_them",
+    ),
+    Fault(
+        "sliding windows that forget the records before",
+        "a window that begins with a record holds those before it that are near enough",
+        "processing/operators/sliding.py",
+        "                    state = former.value\n",
+        "                    pass\n",
+        "property/test_sliding_windows_against_plain_python.py::"
+        "test_the_windows_are_those_of_every_start_that_changes_them",
+    ),
+    Fault(
         "sliding windows that are open too long",
         "a sliding window that is closed takes no more records",
         "processing/operators/sliding.py",

@@ -16,12 +16,11 @@ from operator import attrgetter
 from typing import Any
 
 from streamcore.model import Windowed
-from streamcore.processing.operators.aggregate import added
 from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.groups import grouped
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.store_keys import loaded
-from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
+from streamcore.processing.operators.record_windows import Change, RecordWindowsOperator
+from streamcore.processing.operators.windowed_aggregate import Watermark, late_times_ms
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import RecordWindows, SessionWindows
 from streamcore.state.sessions import Session, SessionStore
@@ -43,71 +42,25 @@ class _Draft:
         self.indexes: list[int] = []
 
 
-class SessionAggregateOperator:
-    """Folds each record into the session of its key; late records are left out."""
+class SessionAggregateOperator(RecordWindowsOperator[SessionStore[Any], SessionWindows]):
+    """Folds each record into the session of its key; late records are left out.
 
-    def __init__(
-        self,
-        guard: Guard,
-        store: SessionStore[Any],
-        spec: StoreSpec,
-        time: Watermark,
-        late: LateSink,
-        *,
-        emits: bool,
-        closes: bool,
-    ) -> None:
-        """Create the operator.
+    The changes that it emits are ``None`` for a session whose bounds changed, then the new result.
+    """
 
-        Args:
-            emits: a step reads the updates.
-            closes: no step reads the final results, so this operator closes the sessions.
-        """
-        assert isinstance(spec.windows, SessionWindows)
-        assert spec.result is not None
-        self._guard = guard
-        self._store = store
-        self._windows = spec.windows
-        self._aggregators = [aggregator for _, aggregator in spec.aggregators]
-        self._merges = [aggregator.merge for aggregator in self._aggregators if aggregator.merge is not None]
-        self._counts_only = all(
-            aggregator.kind == "count" and aggregator.counts_none for aggregator in self._aggregators
-        )
-        self._result = spec.result
-        self._time = time
-        self._late = late
-        self._emits = emits
-        self._closes = closes
-        self._open = store.open_sessions(self._windows.closed_before(time.watermark_ms))
-
-    def process(self, batch: Batch) -> Batch | None:
-        """Fold the batch; return the changes of sessions if a step reads them: ``None`` for a session whose
-        bounds changed, then the new result.
-        """
-        batch = self._guard.with_times(self._guard.with_values(self._guard.with_keys(batch)))
-        if not len(batch):
-            return None
-        batch, identities, _ = loaded(self._guard, self._store, batch.keys, batch)
+    def _fold(self, batch: Batch, identities: Sequence[Any]) -> Batch | None:
         times_ms = late_times_ms(batch, self._time)
-        updates = None
-        if self._emits or not self._fold_grouped(batch, identities, times_ms):
-            updates = self._fold_one_by_one(batch, identities, times_ms)
-        if self._closes:
-            self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
-        return updates
+        if not self._emits and self._fold_grouped(batch, identities, times_ms):
+            return None
+        return self._fold_one_by_one(batch, identities, times_ms)
 
     # -- key by key
 
     def _fold_grouped(self, batch: Batch, identities: Sequence[Any], times_ms: Sequence[int]) -> bool:
         """Fold key by key; return ``False``, with nothing changed, if a function failed."""
-        columns: list[Sequence[Any]] = []
-        for aggregator in self._aggregators:
-            column: Sequence[Any] | None = batch.values
-            if aggregator.of is not None:
-                column = self._guard.attempt(aggregator.of, batch.values)
-            if column is None:
-                return False
-            columns.append(column)
+        columns = self._columns(batch)
+        if columns is None:
+            return False
         groups = grouped(identities)
         timestamps_ms = batch.timestamps_ms
         late: list[int] = []
@@ -287,23 +240,9 @@ class SessionAggregateOperator:
 
     def _fold_waiting(self, draft: _Draft, columns: Sequence[Sequence[Any]]) -> None:
         """Fold the records of a draft that are not in its state yet."""
-        indexes = draft.indexes
-        if not indexes:
-            return
-        state = draft.state
-        if self._counts_only:
-            draft.state = ((0 if state is None else state[0]) + len(indexes),) * len(self._aggregators)
+        if draft.indexes:
+            draft.state = self._folded(draft.state, columns, draft.indexes)
             draft.indexes = []
-            return
-        accumulators = []
-        for number, (aggregator, column) in enumerate(zip(self._aggregators, columns, strict=True)):
-            accumulator = aggregator.initial() if state is None else state[number]
-            values = [column[index] for index in indexes]
-            if not aggregator.counts_none and None in values:
-                values = [value for value in values if value is not None]
-            accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
-        draft.state = tuple(accumulators)
-        draft.indexes = []
 
     def _keep(self, identity: Any, draft: _Draft) -> None:
         """Write a draft to the store, if it differs from the one session that it was made of."""
@@ -325,7 +264,7 @@ class SessionAggregateOperator:
         late: list[int] = []
         timestamps_ms = batch.timestamps_ms
 
-        def step(index: int) -> list[tuple[Any, Any]]:
+        def step(index: int) -> list[Change]:
             key, identity, value = batch.keys[index], identities[index], batch.values[index]
             timestamp_ms, time_ms = timestamps_ms[index], times_ms[index]
             windows = self._windows
@@ -338,19 +277,14 @@ class SessionAggregateOperator:
             if windows.is_late(end_ms, time_ms):
                 late.append(index)
                 return []
-            values = [
-                value if aggregator.of is None else aggregator.of(value) for aggregator in self._aggregators
-            ]
-            state = self._initial()
-            for number, found in enumerate(joined):
-                state = self._united(state, found.value) if number else found.value
-            state = tuple(
-                added(aggregator, accumulator, each)
-                for aggregator, accumulator, each in zip(self._aggregators, state, values, strict=True)
-            )
+            values = self._values(value)
+            state: Any = None
+            for found in joined:
+                state = found.value if state is None else self._united(state, found.value)
+            state = self._added(state, values)
             result = self._result(state) if self._emits else None
             draft = _Draft(min([timestamp_ms, *(each.start_ms for each in joined)]), end_ms, state, joined)
-            changes = [
+            changes: list[Change] = [
                 (Windowed(key, found.start_ms, found.end_ms), None)
                 for found in joined
                 if (found.start_ms, found.end_ms) != (draft.start_ms, draft.end_ms)
@@ -358,22 +292,15 @@ class SessionAggregateOperator:
             self._keep(identity, draft)
             return [*changes, (Windowed(key, draft.start_ms, draft.end_ms), result)]
 
-        found, kept = self._guard.map(step, range(len(batch)), batch)
+        updates = self._fold_each(batch, step)
         if late:
             self._late.late(batch.take(late))
-        if not self._emits:
-            return None
-        rest = range(len(batch)) if kept is None else kept
-        indexes = [index for index, changes in zip(rest, found, strict=True) for _ in changes]
-        updates = batch.take(indexes).with_keys([key for changes in found for key, _ in changes])
-        return updates.with_values([value for changes in found for _, value in changes])
-
-    def _initial(self) -> tuple[Any, ...]:
-        return tuple(aggregator.initial() for aggregator in self._aggregators)
+        return updates
 
     def _united(self, earlier: tuple[Any, ...], later: tuple[Any, ...]) -> tuple[Any, ...]:
+        merges = [aggregator.merge for aggregator in self._aggregators if aggregator.merge is not None]
         return tuple(
-            merge(first, second) for merge, first, second in zip(self._merges, earlier, later, strict=True)
+            merge(first, second) for merge, first, second in zip(merges, earlier, later, strict=True)
         )
 
 
@@ -402,6 +329,7 @@ class SessionFinalOperator:
         closed = self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
         if not closed:
             return None
+        closed = self._store.in_order(closed)
         origins = [
             self._time.place_reaching(self._windows.closing_time_ms(session.end_ms)) for session in closed
         ]

@@ -5,30 +5,33 @@ key hold at two starts: at the first of these, and 1 ms after its own time. Wher
 start, one begins with the records of the known window before it (``state.sliding_windows``). The cost of a
 record is that of the windows that hold it.
 
-As in ``sessions``, two ways lead to the same state: key by key where no step reads the updates, record by
-record otherwise, or where a function of the user fails.
+Most records come in the order of their times. They are added to whole runs of windows (``_spans_in_order``);
+others are placed one by one.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from streamcore.model import Windowed
-from streamcore.processing.operators.aggregate import added
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.groups import grouped
-from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.store_keys import loaded
-from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
-from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.operators.record_windows import Change, RecordWindowsOperator
+from streamcore.processing.operators.windowed_aggregate import late_times_ms
 from streamcore.processing.topology.windows import SlidingWindows
-from streamcore.state.sliding_windows import SlidingStore, SlidingWindow
+from streamcore.state.sliding_windows import KeptWindow, SlidingStore, SlidingWindow
 
 _START = attrgetter("start_ms")
 _NO_RECORD: Final = -1
+
+_Span: TypeAlias = tuple[SlidingWindow | None, int, Any, int, int]
+"""A window, ``None`` for a new one; its start; its state, ``None`` without records; and which of the records
+of its key are to be added: from an index to another.
+"""
 
 
 class _Draft:
@@ -54,57 +57,17 @@ class _Draft:
         return draft
 
 
-class SlidingAggregateOperator:
-    """Folds each record into the windows of its key that hold it; late records are left out."""
+class SlidingAggregateOperator(RecordWindowsOperator[SlidingStore[Any], SlidingWindows]):
+    """Folds each record into the windows of its key that hold it; late records are left out.
 
-    def __init__(
-        self,
-        guard: Guard,
-        store: SlidingStore[Any],
-        spec: StoreSpec,
-        time: Watermark,
-        late: LateSink,
-        *,
-        emits: bool,
-        closes: bool,
-    ) -> None:
-        """Create the operator.
+    The changes that it emits are the new results of the windows that a record changes, by start.
+    """
 
-        Args:
-            emits: a step reads the updates.
-            closes: no step reads the final results, so this operator closes the windows.
-        """
-        assert isinstance(spec.windows, SlidingWindows)
-        assert spec.result is not None
-        self._guard = guard
-        self._store = store
-        self._windows = spec.windows
-        self._aggregators = [aggregator for _, aggregator in spec.aggregators]
-        self._counts_only = all(
-            aggregator.kind == "count" and aggregator.counts_none for aggregator in self._aggregators
-        )
-        self._result = spec.result
-        self._time = time
-        self._late = late
-        self._emits = emits
-        self._closes = closes
-        self._open = store.open_sessions(self._windows.closed_before(time.watermark_ms))
-
-    def process(self, batch: Batch) -> Batch | None:
-        """Fold the batch; return the new results of the windows that each record changes, by start, if a step
-        reads them.
-        """
-        batch = self._guard.with_times(self._guard.with_values(self._guard.with_keys(batch)))
-        if not len(batch):
-            return None
-        batch, identities, _ = loaded(self._guard, self._store, batch.keys, batch)
+    def _fold(self, batch: Batch, identities: Sequence[Any]) -> Batch | None:
         batch, identities, firsts_ms = self._in_time(batch, identities)
-        updates = None
-        if self._emits or not self._fold_grouped(batch, identities, firsts_ms):
-            updates = self._fold_one_by_one(batch, identities, firsts_ms)
-        if self._closes:
-            self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
-        return updates
+        if not self._emits and self._fold_grouped(batch, identities, firsts_ms):
+            return None
+        return self._fold_one_by_one(batch, identities, firsts_ms)
 
     def _in_time(self, batch: Batch, identities: Sequence[Any]) -> tuple[Batch, Sequence[Any], Sequence[int]]:
         """Return the records that are not late, with the first start of a window that takes each."""
@@ -171,66 +134,100 @@ class SlidingAggregateOperator:
                 draft.latest_ms = timestamp_ms
         return changed
 
-    def _keep(self, identity: Any, drafts: list[_Draft]) -> None:
-        """Write the drafts that changed to the store."""
-        for draft in drafts:
-            if not draft.is_changed:
-                continue
-            if draft.window is None:
-                self._store.add(identity, draft.start_ms, draft.state, latest_ms=draft.latest_ms)
-            else:
-                self._store.set(draft.window, draft.state, latest_ms=draft.latest_ms)
-
     # -- key by key
 
     def _fold_grouped(self, batch: Batch, identities: Sequence[Any], firsts_ms: Sequence[int]) -> bool:
         """Fold key by key; return ``False``, with nothing changed, if a function failed."""
-        columns: list[Sequence[Any]] = []
-        for aggregator in self._aggregators:
-            column: Sequence[Any] | None = batch.values
-            if aggregator.of is not None:
-                column = self._guard.attempt(aggregator.of, batch.values)
-            if column is None:
-                return False
-            columns.append(column)
+        columns = self._columns(batch)
+        if columns is None:
+            return False
         groups = grouped(identities)
         timestamps_ms = batch.timestamps_ms
 
-        def folded(identity: Any) -> list[_Draft]:
+        def folded(identity: Any) -> list[KeptWindow]:
             indexes = groups[identity]
-            first_ms = min(firsts_ms[index] for index in indexes)
-            last_ms = max(timestamps_ms[index] for index in indexes) + 1
-            drafts = self._drafts(identity, first_ms, last_ms)
-            for index in indexes:
-                self._place(drafts, index, timestamps_ms[index], firsts_ms[index])
+            times_ms = [timestamps_ms[index] for index in indexes]
+            first_starts_ms = [firsts_ms[index] for index in indexes]
+            spans = self._spans_in_order(identity, times_ms, first_starts_ms)
+            if spans is not None:
+                return self._folded_spans(spans, columns, indexes, times_ms)
+            drafts = self._drafts(identity, min(first_starts_ms), max(times_ms) + 1)
+            for index, timestamp_ms, first_ms in zip(indexes, times_ms, first_starts_ms, strict=True):
+                self._place(drafts, index, timestamp_ms, first_ms)
             for draft in drafts:
-                self._fold_waiting(draft, columns)
-            return drafts
+                if draft.indexes:
+                    draft.state = self._folded(draft.state, columns, draft.indexes)
+            return _changed(drafts)
 
         folds = self._guard.attempt(folded, groups)
         if folds is None:
             return False
-        for identity, drafts in zip(groups, folds, strict=True):
-            self._keep(identity, drafts)
+        for identity, windows in zip(groups, folds, strict=True):
+            self._store.keep(identity, windows)
         return True
 
-    def _fold_waiting(self, draft: _Draft, columns: Sequence[Sequence[Any]]) -> None:
-        """Fold the records of a draft that are not in its state yet."""
-        indexes = draft.indexes
-        if not indexes:
-            return
-        state = draft.state
+    def _folded_spans(
+        self,
+        spans: list[_Span],
+        columns: Sequence[Sequence[Any]],
+        indexes: list[int],
+        times_ms: Sequence[int],
+    ) -> list[KeptWindow]:
+        """Return windows with their records, which are at these indexes and times."""
         if self._counts_only:
-            draft.state = ((0 if state is None else state[0]) + len(indexes),) * len(self._aggregators)
-            return
-        accumulators = []
-        for number, (aggregator, column) in enumerate(zip(self._aggregators, columns, strict=True)):
-            accumulator = aggregator.initial() if state is None else state[number]
-            values = [column[index] for index in indexes]
-            if not aggregator.counts_none and None in values:
-                values = [value for value in values if value is not None]
-            accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
-        draft.state = tuple(accumulators)
+            width = len(self._aggregators)
+            return [
+                (
+                    window,
+                    start_ms,
+                    (high - low + (0 if state is None else state[0]),) * width,
+                    times_ms[high - 1],
+                )
+                for window, start_ms, state, low, high in spans
+            ]
+        return [
+            (window, start_ms, self._folded(state, columns, indexes[low:high]), times_ms[high - 1])
+            for window, start_ms, state, low, high in spans
+        ]
+
+    def _spans_in_order(
+        self, identity: Any, times_ms: Sequence[int], firsts_ms: Sequence[int]
+    ) -> list[_Span] | None:
+        """Return the windows that records of a key change, if the records come in the order of their times
+        and behind all others of the key; the same as ``_place`` for each of them gives. ``None`` for other
+        records.
+
+        Then each record is in all windows from its first start on, it begins a window at its first start, and
+        one behind the record before it.
+        """
+        found = self._open.get(identity, [])
+        begin = bisect_left(found, firsts_ms[0], key=_START)
+        known = found[begin:]
+        former = found[begin - 1] if begin else None
+        if not _is_in_order(times_ms, firsts_ms, former, known):
+            return None
+        starts_ms = [window.start_ms for window in known]
+        spans: list[tuple[SlidingWindow | None, Any, int]] = [(window, window.value, 0) for window in known]
+        last_ms = found[-1].latest_ms if found else _NO_RECORD
+        for place, (time_ms, first_ms) in enumerate(zip(times_ms, firsts_ms, strict=True)):
+            at = bisect_left(starts_ms, first_ms)
+            if at == len(starts_ms) or starts_ms[at] != first_ms:
+                state, low = None, place
+                if at and last_ms >= first_ms:
+                    # The window before holds all records that came before in this batch.
+                    _, state, low = spans[at - 1]
+                elif not at and former is not None and former.latest_ms >= first_ms:
+                    state = former.value
+                starts_ms.insert(at, first_ms)
+                spans.insert(at, (None, state, low))
+            if first_ms < last_ms + 1 <= time_ms:
+                starts_ms.append(last_ms + 1)
+                spans.append((None, None, place))
+            last_ms = time_ms
+        return [
+            (window, start_ms, state, low, bisect_right(firsts_ms, start_ms))
+            for start_ms, (window, state, low) in zip(starts_ms, spans, strict=True)
+        ]
 
     # -- record by record
 
@@ -239,34 +236,61 @@ class SlidingAggregateOperator:
     ) -> Batch | None:
         timestamps_ms = batch.timestamps_ms
 
-        def step(index: int) -> list[tuple[Any, Any]]:
+        def step(index: int) -> list[Change]:
             key, identity, value = batch.keys[index], identities[index], batch.values[index]
             timestamp_ms, first_ms = timestamps_ms[index], firsts_ms[index]
-            values = [
-                value if aggregator.of is None else aggregator.of(value) for aggregator in self._aggregators
-            ]
+            values = self._values(value)
             drafts = self._drafts(identity, first_ms, timestamp_ms + 1)
             changed = self._place(drafts, index, timestamp_ms, first_ms)
-            changes = []
+            changes: list[Change] = []
             for draft in changed:
                 if draft.indexes:
                     draft.state = self._added(draft.state, values)
                 if self._emits:
                     windowed = Windowed(key, draft.start_ms, self._windows.end_of(draft.start_ms))
                     changes.append((windowed, self._result(draft.state)))
-            self._keep(identity, changed)
+            self._store.keep(identity, _changed(changed))
             return changes
 
-        found, kept = self._guard.map(step, range(len(batch)), batch)
-        if not self._emits:
-            return None
-        rest = range(len(batch)) if kept is None else kept
-        indexes = [index for index, changes in zip(rest, found, strict=True) for _ in changes]
-        updates = batch.take(indexes).with_keys([key for changes in found for key, _ in changes])
-        return updates.with_values([value for changes in found for _, value in changes])
+        return self._fold_each(batch, step)
 
-    def _added(self, state: Any, values: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(
-            added(aggregator, aggregator.initial() if state is None else state[number], value)
-            for number, (aggregator, value) in enumerate(zip(self._aggregators, values, strict=True))
-        )
+
+def _changed(drafts: list[_Draft]) -> list[KeptWindow]:
+    """Return the drafts that changed, for the store."""
+    return [
+        (draft.window, draft.start_ms, draft.state, draft.latest_ms) for draft in drafts if draft.is_changed
+    ]
+
+
+def _is_in_order(
+    times_ms: Sequence[int],
+    firsts_ms: Sequence[int],
+    former: SlidingWindow | None,
+    known: Sequence[SlidingWindow],
+) -> bool:
+    """Whether records of a key come in the order of their times, behind all that its windows hold, and there
+    is no gap between the windows that hold them.
+
+    Args:
+        former: the window before the first start of the first record.
+        known: the windows that start there or later.
+    """
+    time_ms, first_ms = times_ms[0], firsts_ms[0]
+    if len(times_ms) > 1 and not (_ascends(times_ms) and _ascends(firsts_ms)):
+        return False
+    # The start up to which windows are known, each being in force until the next one.
+    reached_ms: int | None = None
+    if former is not None:
+        if former.latest_ms > time_ms:
+            return False
+        if former.latest_ms >= first_ms:
+            reached_ms = former.latest_ms + 1
+    for window in known:
+        if window.latest_ms > time_ms or (reached_ms is not None and window.start_ms > reached_ms):
+            return False
+        reached_ms = window.latest_ms + 1
+    return True
+
+
+def _ascends(numbers: Sequence[int]) -> bool:
+    return all(first <= second for first, second in pairwise(numbers))

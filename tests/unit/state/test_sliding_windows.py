@@ -52,10 +52,10 @@ def in_memory(store: SlidingStore[int], key: str = "a") -> list[tuple[int, int, 
 def test_a_window_is_stored_by_its_end_with_the_time_of_its_latest_record(
     store: SlidingStore[int], engine: MemoryEngine
 ) -> None:
-    store.add("a", 90, 1, latest_ms=100)
+    store.keep("a", [(None, 90, 1, 100)])
     first = commit(store, engine)
     (window,) = store.open_sessions(0)["a"]
-    store.set(window, 2, latest_ms=100)
+    store.keep("a", [(window, window.start_ms, 2, 100)])
     second = commit(store, engine)
 
     assert first is not None
@@ -70,7 +70,7 @@ def test_the_last_closed_window_of_a_key_stays_in_memory_while_windows_can_begin
     store: SlidingStore[int],
 ) -> None:
     for start_ms, latest_ms in ((90, 100), (92, 102), (95, 105)):
-        store.add("a", start_ms, 1, latest_ms=latest_ms)
+        store.keep("a", [(None, start_ms, 1, latest_ms)])
 
     closed = store.close_before(104)  # windows that start before 93
 
@@ -96,7 +96,7 @@ def test_a_store_that_is_opened_again_has_what_the_one_before_had(
         ("c", 70, 80),
         ("a\0", 101, 105),
     ):
-        store.add(key, start_ms, 1, latest_ms=latest_ms)
+        store.keep(key, [(None, start_ms, 1, latest_ms)])
     commit(store, engine)
     store.close_before(104)
 
@@ -116,11 +116,11 @@ def test_a_store_that_is_opened_again_has_what_the_one_before_had(
 def test_what_is_not_committed_is_forgotten_and_read_again(
     store: SlidingStore[int], engine: MemoryEngine
 ) -> None:
-    store.add("a", 90, 1, latest_ms=100)
+    store.keep("a", [(None, 90, 1, 100)])
     commit(store, engine)
-    store.add("a", 95, 2, latest_ms=105)
+    store.keep("a", [(None, 95, 2, 105)])
     (window, _) = store.open_sessions(0)["a"]
-    store.set(window, 7, latest_ms=105)
+    store.keep("a", [(window, window.start_ms, 7, 105)])
     store.drain()
 
     store.abort()
@@ -134,8 +134,8 @@ def test_the_window_that_holds_a_time_is_found_in_memory_and_in_the_engine(
 ) -> None:
     period_ms = period_of_gap(SIZE_MS)
     for start_ms in (90, 95, period_ms - 15, period_ms - 5):
-        store.add("a", start_ms, start_ms, latest_ms=start_ms + 3)
-        store.add("ab", start_ms + 1, 0, latest_ms=start_ms + 3)
+        store.keep("a", [(None, start_ms, start_ms, start_ms + 3)])
+        store.keep("ab", [(None, start_ms + 1, 0, start_ms + 3)])
     times_ms = (89, 90, 94, 95, 105, 106, period_ms - 6, period_ms - 4, period_ms + 5, period_ms + 6)
     wanted = [None, 90, 90, 95, 95, None, period_ms - 15, period_ms - 5, period_ms - 5, None]
 
@@ -150,7 +150,7 @@ def test_the_window_that_holds_a_time_is_found_in_memory_and_in_the_engine(
 def test_windows_are_restored_from_their_changelog(store: SlidingStore[int], engine: MemoryEngine) -> None:
     log = FakeLog(SOURCE)
     for start_ms in (90, 95):
-        store.add("a", start_ms, start_ms, latest_ms=100)
+        store.keep("a", [(None, start_ms, start_ms, 100)])
         writes = commit(store, engine)
         assert writes is not None
         log.append(*zip(writes.keys, writes.values, strict=True))
