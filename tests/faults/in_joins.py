@@ -232,6 +232,33 @@ FAULTS: Final = (
         "test_records_of_one_batch_are_older_than_the_history_each_by_its_own_time",
     ),
     Fault(
+        "a version of the round that comes after the record",
+        "a record meets the versions that came before it in its round",
+        "processing/operators/versions.py",
+        "while of_key and of_key[-1][0] <= origin:",
+        "while of_key:",
+        "property/test_as_of_joins_against_plain_python.py::"
+        "test_a_payment_meets_the_versions_that_came_before_it_in_its_round",
+    ),
+    Fault(
+        "an older version of the round",
+        "of the versions from before the round and of the round the newest at the time counts",
+        "processing/operators/versions.py",
+        "(version is None or version.time_ms <= newer.time_ms)",
+        "True",
+        "property/test_as_of_joins_against_plain_python.py::"
+        "test_a_payment_meets_the_versions_that_came_before_it_in_its_round",
+    ),
+    Fault(
+        "a version before the horizon that is taken for another",
+        "a version with a time before the history replaces what is known, or is left out",
+        "processing/operators/versions.py",
+        "version.time_ms < horizon_ms for version, horizon_ms in zip(versions, horizons_ms, strict=True)",
+        "False for _ in versions",
+        "property/test_as_of_joins_against_plain_python.py::"
+        "test_a_payment_meets_the_versions_that_came_before_it_in_its_round",
+    ),
+    Fault(
         "a horizon ahead of the history",
         "versions are kept for the history of the table",
         "processing/topology/versions.py",

@@ -1,18 +1,30 @@
 """A join as of a time equals what plain Python finds in a list of all versions, whatever was cut or crashed.
 
 Rates and payments come in random order, some far out of order; the application runs in between, in rounds of
-random size, and its machine fails.
+random size, and its machine fails. The versions of a table are also tried by themselves, with rates and
+payments of few keys and times in each round.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import streamcore as sc
-from streamcore.processing.topology.versions import HistorySpan
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.versions import TableVersions
+from streamcore.processing.topology.versions import KEY_HISTORIES, VERSIONS, HistorySpan, KeyHistory
+from streamcore.processing.topology.versions import Version as StoredVersion
+from streamcore.state.keys import key_codec
+from streamcore.state.memory import MemoryEngine
+from streamcore.state.windowed import WindowStore
+from streamcore.state.write_back import WriteBack
 from streamcore.testing import TopologyDriver
+from tests.support.operator_parts import Fetched
 
 S = 1_000
 Version = tuple[int, int | None]
@@ -44,7 +56,7 @@ class AllVersions:
         self.results: list[str] = []
         self._span = HistorySpan(history_ms)
         self._versions: dict[str, list[Version]] = {"a": [], "b": []}
-        self._paid_until_ms = 0
+        self.paid_until_ms = 0
 
     def take(self, waiting: dict[str, list[tuple[int, str, int | None, int]]]) -> None:
         """Take what was sent in the order of partition times, rates first; each has its partition time."""
@@ -53,14 +65,14 @@ class AllVersions:
         ]
         for partition_ms, rank, (_, key, value, time_ms) in sorted(order, key=lambda found: found[:2]):
             if rank == 0:
-                self._add(key, value, time_ms)
+                self.add(key, value, time_ms)
             else:
-                self._paid_until_ms = partition_ms
-                self._pay(key, value, time_ms)
+                self.paid_until_ms = partition_ms
+                self.pay(key, value, time_ms)
 
-    def _add(self, key: str, value: int | None, time_ms: int) -> None:
+    def add(self, key: str, value: int | None, time_ms: int) -> None:
         known = self._versions[key]
-        horizon_ms = self._span.horizon_ms(self._paid_until_ms)
+        horizon_ms = self._span.horizon_ms(self.paid_until_ms)
         before = [version for version in known if version[0] < horizon_ms]
         if time_ms < horizon_ms:
             held = max(before, key=lambda version: version[0], default=None)
@@ -69,10 +81,10 @@ class AllVersions:
             known[:] = [version for version in known if version[0] >= horizon_ms]
         known[:] = [version for version in known if version[0] != time_ms] + [(time_ms, value)]
 
-    def _pay(self, key: str, value: int | None, time_ms: int) -> None:
+    def pay(self, key: str, value: int | None, time_ms: int) -> None:
         held = [version for version in self._versions[key] if version[0] <= time_ms]
         found = max(held, key=lambda version: version[0], default=(0, None))[1]
-        if time_ms + self._span.history_ms < self._paid_until_ms:
+        if time_ms + self._span.history_ms < self.paid_until_ms:
             found = None
         self.results.append(f"{value} {found}")
 
@@ -104,3 +116,100 @@ def test_a_payment_meets_the_version_that_held_at_its_time(
                     driver.crash()
 
         assert [record.value for record in driver.read("out")] == expected.results
+
+
+ROUNDS = st.lists(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.sampled_from("ab"),
+            st.none() | st.integers(0, 9),
+            st.just(0) | st.integers(0, 30),
+            st.integers(0, 5),
+        ),
+        max_size=12,
+    ),
+    max_size=6,
+)
+"""The records of each round: whether it is a payment, the key, the rate, how far it is behind the newest
+time, and how far that goes on.
+"""
+
+
+@dataclass
+class Time:
+    """The watermark of a task: of each record of a round, and after the round."""
+
+    before_ms: list[int] = field(default_factory=list)
+    floor_ms: int = 0
+    watermark_ms: int = 0
+
+    def watermarks_before(self, origins: Sequence[int]) -> Sequence[int]:
+        return [self.before_ms[origin] for origin in origins]
+
+    def place_reaching(self, time_ms: int) -> int:
+        return 0
+
+
+@given(ROUNDS, st.sampled_from([1, 8, 40, 200]), st.data())
+def test_a_payment_meets_the_versions_that_came_before_it_in_its_round(
+    rounds: list[list[tuple[bool, str, int | None, int, int]]], history_ms: int, data: st.DataObject
+) -> None:
+    engine, time = MemoryEngine(), Time()
+    keys: WriteBack[str, KeyHistory] = WriteBack(
+        engine, "keys", key_codec(str), KEY_HISTORIES.encode, KEY_HISTORIES.decode
+    )
+    buckets: WindowStore[str, list[StoredVersion]] = WindowStore(
+        engine, "versions", key_codec(str), VERSIONS.encode, VERSIONS.decode
+    )
+    versions = TableVersions(HistorySpan(history_ms), keys, buckets, time)
+    expected = AllVersions(history_ms)
+    now_ms = 0
+    for records in rounds:
+        time.floor_ms, time.before_ms = time.watermark_ms, []
+        rates, payments = batch_of_round(records), batch_of_round(records)
+        met: list[str] = []
+        for origin, (pays, key, rate, behind_ms, step_ms) in enumerate(records):
+            time.before_ms.append(time.watermark_ms)
+            expected.paid_until_ms = time.watermark_ms
+            now_ms += step_ms
+            time_ms = max(0, now_ms - behind_ms)
+            add_record(payments if pays else rates, origin, key, rate, time_ms)
+            if pays:
+                expected.pay(key, 0, time_ms)
+                time.watermark_ms = max(time.watermark_ms, time_ms)
+            else:
+                expected.add(key, rate, time_ms)
+        versions.is_wanted = len(payments) > 0
+        if len(rates):
+            encoded = [None if rate is None else b"%d" % rate for rate in rates.values]
+            versions.add_all(rates.keys, rates, encoded)
+        if len(payments):
+            known_ms = [
+                None if time_ms + history_ms < time.before_ms[origin] else time_ms
+                for time_ms, origin in zip(payments.timestamps_ms, payments.origins, strict=True)
+            ]
+            found = versions.as_of(payments.keys, payments.origins, known_ms)
+            met = [f"0 {None if each is None else int(each)}" for each in found]
+        versions.clear()
+        versions.forget()
+
+        assert met == expected.results
+        expected.results.clear()
+        if data.draw(st.booleans(), label="commit"):
+            engine.apply([writes for store in (keys, buckets) if (writes := store.drain()) is not None])
+            keys.committed()
+            buckets.committed()
+
+
+def batch_of_round(records: Sequence[object]) -> Batch:
+    """An empty batch of a round of records."""
+    return Batch([], [], [], [], None, Fetched(list(records)))
+
+
+def add_record(batch: Batch, origin: int, key: str, value: int | None, time_ms: int) -> None:
+    """Add a record of the round to one of its batches."""
+    batch.keys.append(key)
+    batch.values.append(value)
+    batch.timestamps_ms.append(time_ms)
+    batch.origins = [*batch.origins, origin]

@@ -2,7 +2,9 @@
 
 What they mean is in ``topology/versions`` and ``topology/meaning/versions``. A table can change in the
 round in which a join reads it. The versions of the round are then taken one after the other beside the
-records of the join, over the stores as they were before: changed parts are copied, once in a round.
+records of the join, over the stores as they were before: changed parts are copied, once in a round. Where no
+version of the round is before the horizon, as in most rounds, the value is the newer one of what held before
+the round and of the versions of the key that came before the record.
 
 A bucket of versions is read when the horizon has passed it: its last version becomes the base of its key, and
 the bucket is deleted. So forgetting costs what is forgotten.
@@ -38,6 +40,21 @@ class _Changes:
     identities: Sequence[Any]
     versions: list[Version]
     horizons_ms: list[int]
+    has_old: bool
+    """Whether a version is before its horizon: it may replace what is known of its key, or not count."""
+
+    def by_key(self) -> dict[Any, list[tuple[int, Version]]]:
+        """Return the origins and versions of each key, the first one last."""
+        found: dict[Any, list[tuple[int, Version]]] = {}
+        for identity, origin, version in zip(
+            reversed(self.identities), reversed(self.origins), reversed(self.versions), strict=True
+        ):
+            of_key = found.get(identity)
+            if of_key is None:
+                found[identity] = [(origin, version)]
+            else:
+                of_key.append((origin, version))
+        return found
 
 
 class _Histories:
@@ -59,18 +76,16 @@ class _Histories:
 
     def held(self, identity: Any, time_ms: int) -> Version | None:
         """Return the newest version of a key at or before a time; ``None`` if none is known."""
-        changed = self.histories
-        history = changed[identity] if identity in changed else self._history_of(identity)
+        history = self._history(identity)
         if history is None:
             return None
         starts_ms = history.starts_ms
         index = bisect_right(starts_ms, time_ms)
         while index:
             index -= 1
-            versions = self._bucket((identity, starts_ms[index]))
-            found = bisect_right(versions, time_ms, key=time_of)
-            if found:
-                return versions[found - 1]
+            version = _last_at(self._bucket((identity, starts_ms[index])), time_ms)
+            if version is not None:
+                return version
         base = history.base
         return base if base is not None and base.time_ms <= time_ms else None
 
@@ -86,12 +101,12 @@ class _Histories:
         place = identity, start_ms
         own = self.buckets.get(place)
         if own is None:
-            history = self._own(identity)
-            if start_ms in history.starts_ms:
+            history = self._history(identity)
+            if history is not None and history.has_bucket(start_ms):
                 own = list(self._bucket(place))
             else:
                 own = []
-                insort_right(history.starts_ms, start_ms)
+                insort_right(self._own(identity).starts_ms, start_ms)
             self.buckets[place] = own
         add_version(own, version)
         return True
@@ -107,11 +122,16 @@ class _Histories:
         if history.base is None and not history.starts_ms:
             self.histories[identity] = None
 
+    def _history(self, identity: Any) -> KeyHistory | None:
+        """Return the history of a key, not for changes."""
+        changed = self.histories
+        return changed[identity] if identity in changed else self._history_of(identity)
+
     def _own(self, identity: Any) -> KeyHistory:
         """Return the history of a key, for changes."""
         own = self.histories.get(identity)
         if own is None:
-            found = None if identity in self.histories else self._history_of(identity)
+            found = self._history(identity)
             own = KeyHistory(None, []) if found is None else KeyHistory(found.base, list(found.starts_ms))
             self.histories[identity] = own
         return own
@@ -152,14 +172,17 @@ class TableVersions:
         """Add the rows of a batch as versions; return the indexes of those that are too old to count."""
         horizons_ms = self._horizons_ms(batch.origins)
         versions = list(map(Version, batch.timestamps_ms, data))
-        changes = _Changes(batch.origins, identities, versions, horizons_ms)
+        has_old = any(
+            version.time_ms < horizon_ms for version, horizon_ms in zip(versions, horizons_ms, strict=True)
+        )
+        changes = _Changes(batch.origins, identities, versions, horizons_ms, has_old)
         histories = self.keys.load(set(identities))
         bucket_ms = self._span.bucket_ms
         places = set()
         for identity, version in zip(identities, versions, strict=True):
             history = histories.get(identity)
             start_ms = version.time_ms - version.time_ms % bucket_ms
-            if history is not None and start_ms in history.starts_ms:
+            if history is not None and history.has_bucket(start_ms):
                 places.add((identity, start_ms))
         made = _Histories(self._span, histories.get, self._buckets_of(places))
         dropped = [
@@ -176,7 +199,7 @@ class TableVersions:
             existed = {
                 place
                 for place in made.buckets
-                if (history := histories.get(place[0])) is not None and place[1] in history.starts_ms
+                if (history := histories.get(place[0])) is not None and history.has_bucket(place[1])
             }
             stored = self._versions.load(existed)
             self._buckets_before = {
@@ -206,7 +229,8 @@ class TableVersions:
         bucket_at = self._buckets_of(places)
         if self._changes is None:
             return _held(_Histories(self._span, histories.get, bucket_at), identities, times_ms)
-        return self._as_of_each(identities, origins, times_ms, histories, bucket_at, self._changes)
+        as_of = self._as_of_each if self._changes.has_old else self._as_of_recent
+        return as_of(identities, origins, times_ms, histories, bucket_at, self._changes)
 
     def _as_of_each(
         self,
@@ -218,17 +242,7 @@ class TableVersions:
         changes: _Changes,
     ) -> list[bytes | None]:
         """As ``as_of``, where the table has changed in the round."""
-        histories_before, buckets_before = self._histories_before, self._buckets_before
-
-        def history_of(identity: Any) -> KeyHistory | None:
-            if identity in histories_before:
-                return histories_before[identity]
-            return histories.get(identity)
-
-        def bucket_at(place: Place) -> list[Version] | None:
-            return buckets_before[place] if place in buckets_before else bucket_now(place)
-
-        seen = _Histories(self._span, history_of, bucket_at)
+        seen = self._before_round(histories, bucket_now)
         found: list[bytes | None] = []
         start = 0
         changed_at, count = changes.origins, len(changes.origins)
@@ -241,6 +255,51 @@ class TableVersions:
                     seen.add(changes.identities[start], changes.versions[start], changes.horizons_ms[start])
                     start += 1
         return found + _held(seen, identities[begin:], times_ms[begin:])
+
+    def _as_of_recent(
+        self,
+        identities: Sequence[Any],
+        origins: Sequence[int],
+        times_ms: Sequence[int | None],
+        histories: Mapping[Any, KeyHistory],
+        bucket_now: Callable[[Place], list[Version] | None],
+        changes: _Changes,
+    ) -> list[bytes | None]:
+        """As ``_as_of_each``, where no version of the round is before its horizon."""
+        held_before = self._before_round(histories, bucket_now).held
+        waiting = changes.by_key()
+        arrived: dict[Any, list[Version]] = {identity: [] for identity in waiting}
+        found: list[bytes | None] = []
+        for identity, origin, time_ms in zip(identities, origins, times_ms, strict=True):
+            if identity is None or time_ms is None:
+                found.append(None)
+                continue
+            version = held_before(identity, time_ms)
+            if identity in waiting:
+                of_key, own = waiting[identity], arrived[identity]
+                while of_key and of_key[-1][0] <= origin:
+                    add_version(own, of_key.pop()[1])
+                newer = _last_at(own, time_ms)
+                if newer is not None and (version is None or version.time_ms <= newer.time_ms):
+                    version = newer
+            found.append(None if version is None else version.data)
+        return found
+
+    def _before_round(
+        self, histories: Mapping[Any, KeyHistory], bucket_now: Callable[[Place], list[Version] | None]
+    ) -> _Histories:
+        """Return the histories as they were before the round."""
+        histories_before, buckets_before = self._histories_before, self._buckets_before
+
+        def history_of(identity: Any) -> KeyHistory | None:
+            if identity in histories_before:
+                return histories_before[identity]
+            return histories.get(identity)
+
+        def bucket_at(place: Place) -> list[Version] | None:
+            return buckets_before[place] if place in buckets_before else bucket_now(place)
+
+        return _Histories(self._span, history_of, bucket_at)
 
     def clear(self) -> None:
         """Drop the changes of the round, at its end."""
@@ -272,6 +331,9 @@ class TableVersions:
     def _horizons_ms(self, origins: Sequence[int]) -> list[int]:
         """Return the horizon before each of these records of the round."""
         horizon_ms = self._span.horizon_ms
+        first_ms, last_ms = horizon_ms(self._time.floor_ms), horizon_ms(self._time.watermark_ms)
+        if first_ms == last_ms:
+            return [first_ms] * len(origins)
         return [horizon_ms(watermark_ms) for watermark_ms in self._time.watermarks_before(origins)]
 
     def _buckets_of(self, places: Collection[Place]) -> Callable[[Place], list[Version] | None]:
@@ -293,6 +355,16 @@ def _held(seen: _Histories, identities: Sequence[Any], times_ms: Sequence[int | 
         version = None if time_ms is None or identity is None else held(identity, time_ms)
         found.append(None if version is None else version.data)
     return found
+
+
+def _last_at(versions: Sequence[Version], time_ms: int) -> Version | None:
+    """Return the last of versions, by time, at or before a time."""
+    if not versions:
+        return None
+    if versions[-1].time_ms <= time_ms:
+        return versions[-1]
+    index = bisect_right(versions, time_ms, key=time_of)
+    return versions[index - 1] if index else None
 
 
 def _write(store: WriteBack[Any, Any], changed: Mapping[Any, Any]) -> None:

@@ -44,6 +44,11 @@ class KeyHistory(msgspec.Struct, array_like=True):
     starts_ms: list[int]
     """The starts of the buckets that hold versions of the key, ascending."""
 
+    def has_bucket(self, start_ms: int) -> bool:
+        """Whether the bucket that starts at a time holds versions of the key."""
+        starts_ms = self.starts_ms
+        return bool(starts_ms) and (starts_ms[-1] == start_ms or start_ms in starts_ms)
+
 
 VERSIONS: Final[Serde[list[Version]]] = packed_serde(list[Version], "versions of a key")
 """The serde of the values of ``<table>.versions``."""
