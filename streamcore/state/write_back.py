@@ -335,9 +335,9 @@ class WriteBack(Generic[K, V]):
             if self._copies:
                 values = kept
             elif self._dirty_bytes:
-                values = list(map(self._dirty_bytes.get, self._dirty))
+                values = list(map(self._dirty_bytes.get, identities))
                 if None in values:
-                    values = list(map(self._encoded, self._dirty))
+                    values = list(map(self._encoded, identities))
             elif None in kept:
                 encode = self._encode
                 values = [None if value is None else encode(value) for value in kept]
