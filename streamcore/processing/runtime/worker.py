@@ -260,7 +260,7 @@ class TaskWorker:
             return await self._follow_topics()
 
     async def _step(self) -> bool:
-        moved = self._shared is not None and await self._shared.follow(self)
+        moved = False
         for keeper in self.task_set.global_tables.values():
             with self._unless_stopping():
                 moved |= keeper.follow()
@@ -271,6 +271,9 @@ class TaskWorker:
                 part.is_idle = not processed and not part.has_records
                 part.adapt(processed, self._clock.monotonic_s())
                 moved = True
+        if self._shared is not None:
+            # After the ends of rounds, for only parts at rest get tasks, and before others begin.
+            moved |= await self._shared.follow(self)
         if self._redoing.is_due:
             if not cut_rounds(self.parts, self._clock.now_ms()):
                 await self._open_again()

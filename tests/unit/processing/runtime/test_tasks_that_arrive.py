@@ -1,0 +1,95 @@
+"""Tasks that a group assigns to a worker which is at work become its own at the end of a round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+import streamcore as sc
+from streamcore.processing.runtime.running import MemoryEngines
+from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.task import TaskId
+from streamcore.processing.runtime.worker import TaskWorker
+from tests.support.application_house import House, table_of
+
+STEPS_MAX = 50_000
+"""Enough for the thread that opens tasks, however busy the machine is."""
+
+
+class Group:
+    """A group whose assignment a test sets."""
+
+    membership = None
+    has_joined = True
+
+    def __init__(self) -> None:
+        self.topics: Mapping[str, str] = {}
+        self.tasks: frozenset[TaskId] = frozenset()
+
+    def join(self, topics: Mapping[str, str], wake: Callable[[], None]) -> None:
+        self.topics = topics
+
+    def assigned(self) -> frozenset[TaskId]:
+        return self.tasks
+
+    def take_lost(self) -> bool:
+        return False
+
+    def keep_only(self, open_tasks: Collection[TaskId]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    made = House()
+    made.log.create_topic("words", partitions=2)
+    for number in range(2):
+        made.produce("words", *((f"k{number}", 1) for _ in range(50)), partition=number)
+    yield made
+    made.log.close()
+
+
+def test_the_rounds_of_agents_end_for_tasks_that_arrive_and_go_on_between(house: House) -> None:
+    """A round that is cut at once, before its first event, would be begun again and cut again for ever."""
+    app = sc.App("watching")
+    words = app.topic("words", key=str, value=int, partitions=2)
+    seen = app.table("seen", key=str, value=int, default=0)
+
+    @app.agent(words)
+    async def watch(events: Any) -> None:
+        async for key, _ in events.items():
+            seen[key] += 1
+
+    async def work() -> dict[str, int]:
+        group = Group()
+        worker = TaskWorker(
+            app.declared(),
+            house.log,
+            MemoryEngines(),
+            house.clock,
+            WorkerSettings(),
+            group=group,  # type: ignore[arg-type]
+        )
+        first, second = worker.task_set.all_ids()
+        group.tasks = frozenset({first})
+        await worker.open_tasks()
+        while not worker.parts[0].is_busy:
+            await worker.step()
+        group.tasks = frozenset({first, second})
+        for _ in range(STEPS_MAX):
+            await worker.step()
+            await asyncio.sleep(0)
+            if len(worker.task_set.states) == 2 and worker.fetcher.is_caught_up({}):
+                break
+        await worker.stop()
+        found = dict(table_of(worker, "seen"))
+        await worker.close()
+        return found
+
+    assert asyncio.run(work()) == {"k0": 50, "k1": 50}
