@@ -20,6 +20,7 @@ from streamcore.errors import UsageError, with_facts
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyCodec
+from streamcore.state.overlay import laid_over
 from streamcore.state.session_keys import (
     START_BYTES,
     end_in,
@@ -29,7 +30,7 @@ from streamcore.state.session_keys import (
     session_values,
     start_in,
 )
-from streamcore.state.write_back import WriteBack, laid_over
+from streamcore.state.write_back import WriteBack
 
 V = TypeVar("V")
 

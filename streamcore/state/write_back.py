@@ -28,6 +28,7 @@ from streamcore.errors import SerdeError, fact_text
 from streamcore.state.cache import TwoGenerationCache
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyBytes, KeyCodec
+from streamcore.state.overlay import laid_over
 from streamcore.state.record_sizes import NO_LIMIT, too_large
 from streamcore.state.stored_values import undecodable
 
@@ -499,25 +500,3 @@ class WriteBack(Generic[K, V]):
             keys = self._keys.decode_many([data for data, _ in chunk])
             values = [self._copy(key, data) for key, (_, data) in zip(keys, chunk, strict=True)]
             yield from zip(keys, values, strict=True)
-
-
-def laid_over(
-    pairs: Iterator[tuple[bytes, bytes]], overlay: Mapping[bytes, bytes | None]
-) -> Iterator[tuple[bytes, bytes]]:
-    """Return sorted pairs, with the overlay's values instead of theirs; ``None`` leaves a key out."""
-    waiting = sorted(overlay, reverse=True)
-    for key, value in pairs:
-        while waiting and waiting[-1] < key:
-            yield from _present(waiting.pop(), overlay)
-        if waiting and waiting[-1] == key:
-            yield from _present(waiting.pop(), overlay)
-        else:
-            yield key, value
-    while waiting:
-        yield from _present(waiting.pop(), overlay)
-
-
-def _present(key: bytes, overlay: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
-    value = overlay[key]
-    if value is not None:
-        yield key, value

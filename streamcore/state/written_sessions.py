@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyCodec
+from streamcore.state.overlay import laid_over
 from streamcore.state.session_keys import (
     END_BYTES,
     PERIOD_BYTES,
@@ -31,7 +32,7 @@ from streamcore.state.session_keys import (
     session_value,
     start_in,
 )
-from streamcore.state.write_back import WriteBack, laid_over
+from streamcore.state.write_back import WriteBack
 
 V = TypeVar("V")
 
