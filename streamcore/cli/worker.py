@@ -155,6 +155,15 @@ def worker(
                 "a worker on its own folder shares no tasks: leave --instance-id out", given=instance_id
             )
         )
+    if workers > 1 and http is not None:
+        raise UsageError(
+            with_facts(
+                "the processes of --workers cannot share an address for HTTP yet: leave --http out, or run "
+                "each worker by a command of its own, with --broker and --http",
+                workers=workers,
+                http=http,
+            )
+        )
     if durability not in ("durable", "relaxed"):
         raise UsageError(with_facts("the durability is 'durable' or 'relaxed'", given=repr(durability)))
     options = _Options(

@@ -115,6 +115,7 @@ def test_a_failing_agent_stops_the_worker_and_names_the_record(command: RunComma
     ("words", "said"),
     [
         (("--instance-id", "a"), "leave --instance-id out"),
+        (("--workers", "2", "--http", "127.0.0.1:0"), "leave --http out"),
         (("--broker", "nowhere"), "HOST:PORT"),
         (("--broker", "h:9092", "--listen", "127.0.0.1:0"), "leave --listen or --broker out"),
         (("--broker", "h:9092", "--durability", "relaxed"), "leave durability out"),
