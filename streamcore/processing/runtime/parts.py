@@ -245,7 +245,7 @@ class Part:
                 state.task.one_by_one = OneByOne(refused_in(narrowing, state.task, guard_of))
 
     def _take_one(self, until: RoundEnd | None) -> None:
-        """Let the task whose next record is the first of all process it, unless a record is under way."""
+        """Process the first record of all in its task, unless a record is under way."""
         if any(state.task.is_under_way for state in self.states):
             return
         heads = [
