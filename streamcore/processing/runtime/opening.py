@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from streamcore.clock import Clock
-from streamcore.errors import ClosedError, RequestTimeoutError, fact_text
+from streamcore.errors import RequestTimeoutError, StreamCoreError, fact_text
 from streamcore.log.client.port import Log, Producer
 from streamcore.model import CommittedOffset, Membership, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
@@ -44,6 +44,10 @@ from streamcore.state.write_back import WriteBack
 
 _DECISION_WAIT_S: Final = 10.0
 _DECISION_CHECK_S: Final = 0.02
+
+
+class TaskNotWantedError(StreamCoreError):
+    """The restore of a task has ended early, because another worker gets the task."""
 
 
 class TaskOpener:
@@ -230,7 +234,7 @@ class TaskOpener:
 
         def restored(done: int, total: int) -> None:
             if not is_wanted():
-                raise ClosedError(f"the task is not wanted any more: {fact_text(store=store.name)}")
+                raise TaskNotWantedError(f"the task is not wanted any more: {fact_text(store=store.name)}")
             if self._progress is not None:
                 self._progress(f"{store.name}-{partition.partition}", done, total)
 

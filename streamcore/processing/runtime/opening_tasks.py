@@ -10,6 +10,7 @@ from typing import Final
 
 from streamcore.errors import DirectoryInUseError, RetriableError
 from streamcore.processing.runtime.commit import TaskState
+from streamcore.processing.runtime.opening import TaskNotWantedError
 from streamcore.processing.runtime.task import TaskId
 from streamcore.processing.runtime.task_set import TaskSet
 
@@ -80,7 +81,7 @@ class OpeningTasks:
             self._ready.update((state.task.task_id, state) for state in states)
 
     def close(self) -> None:
-        """Open nothing more. A restore that is under way stops at its next chunk."""
+        """Open nothing more, and close what was not taken. A restore under way stops at its next chunk."""
         with self._changed:
             self._is_closed = True
             self._wanted = frozenset()
@@ -88,6 +89,8 @@ class OpeningTasks:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+        self._task_set.remove(list(self._ready))
+        self._ready.clear()
 
     def is_wanted(self, task_id: TaskId) -> bool:
         """Whether a task is still to be opened. For any thread."""
@@ -109,19 +112,25 @@ class OpeningTasks:
                     self._ready[task_id] = state
                 else:
                     self._task_set.remove([task_id])
-                    if failure is not None and self.is_wanted(task_id):
-                        self._failure = failure
+                    self._failure = self._failure or failure
+                    if failure is None and self.is_wanted(task_id):
+                        self._waiting.append(task_id)  # Given up while it was opened, and wanted again.
             self._opened()
 
     def _open(self, task_id: TaskId) -> tuple[TaskState | None, BaseException | None]:
+        """Return the open task, or why it cannot be opened; neither, if it was not wanted meanwhile."""
         deadline_s = time.monotonic() + _WAIT_S
         while True:
             try:
                 return self._task_set.open(task_id, lambda: self.is_wanted(task_id)), None
             except (DirectoryInUseError, RetriableError) as error:
                 # The worker that had the task before closes it, or is killed; its transaction ends.
-                if not self.is_wanted(task_id) or time.monotonic() >= deadline_s:
+                if not self.is_wanted(task_id):
+                    return None, None
+                if time.monotonic() >= deadline_s:
                     return None, error
                 time.sleep(_TRY_AGAIN_S)
+            except TaskNotWantedError:
+                return None, None
             except BaseException as error:  # noqa: BLE001 - raised in the worker's thread
                 return None, error

@@ -6,6 +6,7 @@ another thread (``opening_tasks``).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -56,7 +57,7 @@ class SharedTasks:
 
     @property
     def membership(self) -> Membership | None:
-        """The credentials with which the worker commits."""
+        """The credentials with which the worker commits; ``None`` while it may not."""
         return self._group.membership
 
     def begin(self, task_set: TaskSet) -> None:
@@ -152,6 +153,7 @@ class SharedTasks:
         """Close all tasks without a commit: what they did since the last one is done by their new owners."""
         for number, part in enumerate(holder.parts):
             await part.abandon()
+            part.outputs.clear()  # They outlive the tasks: the next commit must not write them.
             await self._close(holder, number, [state.task.task_id for state in part.states])
         holder.renew_parts()
         assert self._opening is not None
@@ -169,12 +171,13 @@ class SharedTasks:
     def _add(self, holder: TaskHolder, states: Sequence[TaskState]) -> bool:
         """Add open tasks; return false if the group does not take their first offsets now."""
         assert self._opening is not None
-        try:
-            holder.task_set.add(states, self._group.membership)
-        except (StaleGenerationError, RebalanceInProgressError):
-            self._opening.put_back(states)
-            return False
-        return True
+        membership = self._group.membership
+        if membership is not None:
+            with contextlib.suppress(StaleGenerationError, RebalanceInProgressError):
+                holder.task_set.add(states, membership)
+                return True
+        self._opening.put_back(states)
+        return False
 
     async def _close(self, holder: TaskHolder, number: int, tasks: Sequence[TaskId]) -> None:
         for state in holder.task_set.groups[number]:

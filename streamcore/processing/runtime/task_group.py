@@ -36,6 +36,7 @@ _FOLLOW_EVERY_S: Final = 0.1
 _RELEASE_WAIT_S: Final = 60.0
 """How long the worker may take to commit and close tasks that it gives up; then it has lost them."""
 _LEAVE_WAIT_S: Final = 5.0
+_OTHER_PROTOCOL: Final = "INCONSISTENT_GROUP_PROTOCOL"
 
 
 def leading_topics(plan: Plan, counts: Mapping[str, int]) -> dict[TopicName, str]:
@@ -115,8 +116,15 @@ class TaskGroup:
 
     @property
     def membership(self) -> Membership | None:
-        """The credentials of the member, with which it commits."""
-        return None if self._member is None else self._member.membership
+        """The credentials with which the worker commits; ``None`` while it may not.
+
+        After others got its tasks, the worker may commit again once ``take_lost`` has said so: a broker takes
+        the offsets of every member, whoever was assigned the partition.
+        """
+        membership = None if self._member is None else self._member.membership
+        # In this order: what a member gets after a loss is never taken for what it had before.
+        with self._changed:
+            return None if self._has_lost else membership
 
     def assigned(self) -> frozenset[TaskId]:
         """Return the tasks that this worker is to run.
@@ -178,7 +186,7 @@ class TaskGroup:
                 self._member.stop()
 
     def _explained(self, error: StreamCoreError) -> StreamCoreError:
-        if isinstance(error, UsageError):
+        if isinstance(error, UsageError) and _OTHER_PROTOCOL in str(error):
             return UsageError(
                 "the worker cannot share the application's tasks: a worker that runs it alone on its folder, "
                 "or an older version, is in the group; stop that one first. "

@@ -87,7 +87,7 @@ class TaskSet:
         """Open a task: its state is restored to the last commit. ``add`` makes it one of the set.
 
         Args:
-            is_wanted: a restore ends early, with ``ClosedError``, once this is false.
+            is_wanted: a restore ends early, with ``TaskNotWantedError``, once this is false.
 
         Raises:
             DirectoryInUseError: another process still has its state open.

@@ -188,6 +188,10 @@ class TaskWorker:
         for part in self.parts:
             await part.abandon()
         self.parts = []
+        if self._shared is not None:
+            # Some may be given to others before they are open again, who then need the folders.
+            self._shared.stop_opening()
+            self._engines.close_all()
         self._open_task_set()
         self.task_set.count_from(before)
 
@@ -356,6 +360,9 @@ class TaskWorker:
         """
         if self._redoing.is_due:
             return False
+        membership = None if self._shared is None else self._shared.membership
+        if self._shared is not None and membership is None:
+            return False  # Offsets without a membership would be taken, although others have the tasks.
         resting = [part for part in self.parts if not part.is_busy and not part.is_lost]
         self._feeding.note(resting)
         if any(state.has_moved() for part in resting for state in part.states):
@@ -368,7 +375,7 @@ class TaskWorker:
                 group=self.application.app_id,
                 guarantee=self.guarantee,
                 clock=self._clock,
-                membership=None if self._shared is None else self._shared.membership,
+                membership=membership,
             )
         except UnstorableError as error:
             self._redoing.commit_failed(error, self.parts)

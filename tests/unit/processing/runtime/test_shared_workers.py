@@ -144,3 +144,24 @@ def test_one_worker_calls_the_timers_of_the_leader_and_each_calls_the_others(
         await_true(lambda: calls.total() - calls["first each"] - calls["second each"] > 5, "the leader does")
 
     assert 0 in (calls["first led"], calls["second led"])
+
+
+def test_workers_that_the_group_removes_while_they_work_count_each_record_once(
+    served: ServedLog, tmp_path: Path
+) -> None:
+    with (
+        sc.run(counting(), data=tmp_path / "first", broker=served.address) as first,
+        sc.run(counting(), data=tmp_path / "second", broker=served.address) as second,
+    ):
+        await_true(lambda: len(tasks_of(first)) == len(tasks_of(second)) == PARTITIONS, "tasks are shared")
+        for number in range(0, 6_000, 1_000):
+            send(served, range(number, number + 1_000))
+            for member in served.log.group_members("counting")[: 1 + number // 1_000 % 2]:
+                served.log.embedded.leave_group("counting", member.member_id)
+            send(served, range(6_000 + number, 7_000 + number))
+        await_true(lambda: len(tasks_of(first) | tasks_of(second)) == 2 * PARTITIONS, "all tasks are back")
+        first.wait_until_caught_up("60s")
+        second.wait_until_caught_up("60s")
+        await_true(lambda: len(tasks_of(first)) + len(tasks_of(second)) == 2 * PARTITIONS, "each task once")
+
+        assert rows_of(first, second) == expected(range(12_000))
