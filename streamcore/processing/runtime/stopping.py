@@ -1,13 +1,13 @@
-"""Ends the rounds of a worker that stops: in time, or by cancelling the application's code."""
+"""Ends a worker that stops: its rounds, in time or by cancelling the application's code, and its ports."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from streamcore.clock import Clock
-from streamcore.errors import StreamCoreError, fact_text
+from streamcore.errors import FencedError, StreamCoreError, fact_text
 from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.waking import Waking
 
@@ -57,3 +57,14 @@ async def _all_ended(parts: Sequence[Part], waking: Waking, clock: Clock, second
             return False
         await waking.wait(left_s)
     return True
+
+
+def close_ports(closes: Iterable[Callable[[], None]]) -> None:
+    """Close readers and producers. Committed work is durable already: a missing answer loses nothing."""
+    for close in closes:
+        try:
+            close()
+        except FencedError:  # the commit has raised it
+            continue
+        except StreamCoreError as error:
+            _logger.warning("the log did not answer while the worker closed, nothing is lost: %s", error)

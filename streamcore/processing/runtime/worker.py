@@ -20,7 +20,6 @@ from streamcore.errors import (
     RebalanceInProgressError,
     RetriableError,
     StaleGenerationError,
-    StreamCoreError,
     UnknownTopicError,
     UserCodeError,
     fact_text,
@@ -43,7 +42,7 @@ from streamcore.processing.runtime.redoing import Redoing
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.shared_tasks import SharedTasks
-from streamcore.processing.runtime.stopping import end_rounds
+from streamcore.processing.runtime.stopping import close_ports, end_rounds
 from streamcore.processing.runtime.table_query import committed_table
 from streamcore.processing.runtime.task_group import TaskGroup
 from streamcore.processing.runtime.task_set import TaskSet, open_task_set
@@ -538,14 +537,7 @@ class TaskWorker:
             except UserCodeError as error:
                 _logger.error("%s", error, exc_info=error)
                 failure = failure or error
-        # Committed work is durable already: a missing answer loses nothing.
-        for close in (self._reader.close, self._producer.close, self._plain_producer.close):
-            try:
-                close()
-            except FencedError:  # the commit has raised it
-                continue
-            except StreamCoreError as error:
-                _logger.warning("the log did not answer while the worker closed, nothing is lost: %s", error)
+        close_ports((self._reader.close, self._producer.close, self._plain_producer.close))
         self.release()
         if failure is not None:
             raise failure
