@@ -7,6 +7,7 @@ loop. If it blocks the loop for longer than stopping may take, the process is en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -51,7 +52,8 @@ class StopSignals:
             raise KeyboardInterrupt
         if not self.is_stopped:
             self.is_stopped = True
-            tell_stop(name, self._stopping)
+            with contextlib.suppress(OSError):  # the reader of the output may be gone
+                tell_stop(name, self._stopping)
             if self._limit_s is not None:
                 self._limit = threading.Timer(self._limit_s, _end_at_limit)
                 self._limit.daemon = True

@@ -35,6 +35,8 @@ SILENCE_S_MAX: Final = 10.0
 
 _START_S_MAX: Final = 60.0
 """How long a process may take to its first sign of life."""
+_ORPHAN_S_MAX: Final = 5.0
+"""How long a process may take to stop in order after its supervisor has died."""
 _POLL_S: Final = 0.05
 _STEADY_S: Final = 30.0
 """A process that ran so long before it ended had a good start."""
@@ -246,5 +248,7 @@ def _give_signs(descriptor: int) -> None:
             os.write(descriptor, b".")
         except OSError:
             os.kill(os.getpid(), signal.SIGTERM)
-            return
+            # The log may have died with the supervisor. The next start does again what is not committed.
+            time.sleep(_ORPHAN_S_MAX)
+            os._exit(1)
         time.sleep(SIGN_EVERY_S)

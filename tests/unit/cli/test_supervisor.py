@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +107,30 @@ def test_a_stop_asks_each_process_and_one_that_stopped_by_itself_is_started_agai
 
     assert lines == ["waits | up"]
     assert not supervisor.processes[0].is_running
+
+
+@pytest.mark.slow
+def test_processes_end_when_their_supervisor_is_killed() -> None:
+    child = "import os, time; from streamcore.cli.supervisor import give_signs_of_life; "
+    child += "give_signs_of_life(); print(os.getpid(), flush=True); time.sleep(60)"
+    parent = "import sys, threading; from streamcore.cli.supervisor import Supervisor; "
+    parent += (
+        f"Supervisor([('a', [sys.executable, '-c', {child!r}])], say=lambda line: print(line, flush=True))"
+    )
+    parent += ".run(threading.Event(), 5)"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline().removeprefix("a | "))
+        supervisor.kill()
+    deadline_s = time.monotonic() + 20.0
+    while is_alive(pid):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
