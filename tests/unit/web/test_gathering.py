@@ -63,8 +63,16 @@ def house() -> Iterator[House]:
     made.log.close()
 
 
+@pytest.fixture(scope="module")
+def resting(house: House) -> Iterator[Halves]:
+    """Two workers for all tests that only ask."""
+    with halves(shop(), house) as found:
+        yield found
+
+
 @pytest.fixture
 def workers(house: House) -> Iterator[Halves]:
+    """Two workers for a test that changes them."""
     with halves(shop(), house) as found:
         yield found
 
@@ -99,8 +107,9 @@ def http() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def clients(workers: Halves, http: httpx.Client) -> list[Client]:
-    return [Client(http, server.url) for server in workers.servers]
+def clients(request: pytest.FixtureRequest, http: httpx.Client) -> list[Client]:
+    asked: Halves = request.getfixturevalue("workers" if "workers" in request.fixturenames else "resting")
+    return [Client(http, server.url) for server in asked.servers]
 
 
 def test_every_worker_answers_for_every_key_with_its_partition(clients: list[Client]) -> None:
