@@ -216,7 +216,9 @@ def run(
         return found, [int(headers["streamcore.offset"] or b"") for headers in letters]
 
 
-@pytest.mark.parametrize(("batch", "crashes"), [(1, False), (65_536, True)])
+@pytest.mark.parametrize(
+    ("batch", "crashes"), [pytest.param(1, False, marks=pytest.mark.slow), (65_536, True)]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_record_that_makes_a_value_too_large_is_left_out_and_the_others_count(
     kind: str, batch: int, crashes: bool
