@@ -11,10 +11,10 @@ size are never read as another. The same description is in the log, beside the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct
 
 from streamcore.errors import CorruptStoreError, TopologyError, UnsupportedVersionError, fact_text, with_facts
 from streamcore.state.engine import KeyValueEngine
@@ -101,8 +101,7 @@ def updated(written: StoreDescription, declared: StoreDescription) -> StoreDescr
     return msgspec.structs.replace(declared, value_form=merged(written.value_form, declared.value_form))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A difference between two descriptions that changes the meaning of stored bytes."""
 
     what: str

@@ -14,12 +14,12 @@ There are two implementations, ``MemoryEngine`` and ``RocksEngine``. One contrac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class StoreWrites:
+
+class StoreWrites(Struct, frozen=True):
     """The writes of one ``apply`` to one store: keys with new values, and ranges to delete.
 
     ``values`` is parallel to ``keys``; ``None`` deletes the key. A key is in ``keys`` at most once. Ranges

@@ -18,8 +18,9 @@ import math
 import operator
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 INT_BIAS: Final = 1 << 63
 
@@ -35,8 +36,7 @@ _END_OF_TEXT = b"\x00\x00"
 _BOOLS = {False: b"\x00", True: b"\x01"}
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """The format of one kind of value: ``decode(data, position)`` returns the value and the index behind
     it.
     """

@@ -15,9 +15,11 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, UsageError, fact_text, with_facts
@@ -55,8 +57,7 @@ FETCH_BYTES: Final = 1 << 20
 _ATTEMPTS_MAX: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreTarget:
+class RestoreTarget(Struct, frozen=True, kw_only=True):
     """A store and the partition that it follows.
 
     ``until`` is for a table that follows a topic which the task also reads: the table must not be ahead of
@@ -76,8 +77,7 @@ class RestoreTarget:
     may_lose_end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """The result of a restore: its final plan, and the number of replayed records."""
 
     plan: RestorePlan

@@ -8,15 +8,16 @@ records of the table's changelog, the plan is to refuse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamcore.model import Offset, TimestampMs
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """The offset that a store's data reaches in the log that it was made from."""
 
     offset: Offset
@@ -24,8 +25,7 @@ class Checkpoint:
     stamped_ms: TimestampMs | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangelogExtent:
+class ChangelogExtent(Struct, frozen=True):
     """The content of a changelog partition: offsets ``[log_start, visible_end)`` can be read now."""
 
     topic_id: UUID
@@ -51,8 +51,7 @@ class Restoring(Enum):
     """Do nothing: the log does not hold the table any more, and a person must decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestorePlan:
+class RestorePlan(Struct, frozen=True):
     """Replay ``[start, end)`` of this changelog; ``reason`` is for log messages and errors."""
 
     kind: Restoring
@@ -68,8 +67,7 @@ class RestorePlan:
         return replace(self, kind=self.rebuild_kind, start=self.changelog.log_start)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreRules:
+class RestoreRules(Struct, frozen=True, kw_only=True):
     """What the plan depends on, beside the checkpoint and the log."""
 
     is_windowed: bool

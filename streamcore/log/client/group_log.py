@@ -7,8 +7,9 @@ The two adapters join groups differently: the embedded log speaks the group prot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from streamcore.clock import Clock
 from streamcore.log.client import port
@@ -17,8 +18,7 @@ from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class MemberSummary:
+class MemberSummary(Struct, frozen=True):
     """A member and its assignment."""
 
     member_id: str
@@ -28,8 +28,7 @@ class MemberSummary:
     assignment: tuple[TopicPartition, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DescribedGroup:
+class DescribedGroup(Struct, frozen=True):
     """A group as its coordinator knows it.
 
     ``state`` is one of Kafka's names, ``Dead`` for a group that does not exist. ``generation``

@@ -13,9 +13,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from streamcore.errors import StreamCoreError
 from streamcore.model import (
@@ -35,8 +36,7 @@ MESSAGE_BYTES_MAX: Final = 1_048_588
 """Kafka's default of ``max.message.bytes``."""
 
 
-@dataclass(frozen=True, slots=True)
-class TopicDescription:
+class TopicDescription(Struct, frozen=True):
     """A topic of the log. ``topic_id`` differs between a deleted topic and a new one of the same name."""
 
     name: TopicName
@@ -59,8 +59,7 @@ class TopicIdentity(NamedTuple):
     partition_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """Where columns were written: offsets ``[base_offset, end_offset)`` of ``partition``."""
 
     partition: TopicPartition

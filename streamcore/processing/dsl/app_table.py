@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import reduce
 from typing import Any, Generic, NoReturn, TypeVar, overload
+
+from msgspec.structs import replace
 
 from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.processing.context import table_in_task, window_starts_now

@@ -7,12 +7,12 @@ import types
 import typing
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from keyword import iskeyword
 from operator import itemgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.accumulators import (

@@ -12,7 +12,8 @@ Records that agents send are not known here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
@@ -31,8 +32,7 @@ from streamcore.processing.topology.nodes import (
 _GIVE_EVERY_RECORD = (Source, Map, MapRecord, Peek, GroupBy, Merge, Repartition)
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """One way of records from a topic to another: the step that writes, and on which condition."""
 
     start: str

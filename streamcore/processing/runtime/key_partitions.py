@@ -8,8 +8,9 @@ producers may use another partitioner, and agents may write other keys than that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from streamcore.partitioning import partition_of_key
 from streamcore.processing.runtime.stores import stored_keys
@@ -18,8 +19,7 @@ from streamcore.processing.topology.partitions import topics_above
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPartition:
+class KeyPartition(Struct, frozen=True):
     """The partition that a key leads to."""
 
     partition: int

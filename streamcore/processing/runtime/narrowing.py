@@ -13,8 +13,9 @@ last commit, as after a crash.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from streamcore.model import Offset, TopicPartition
 from streamcore.processing.operators.guard import Guard
@@ -28,8 +29,7 @@ _NARROWER: Final = 16
 """How much smaller the rounds get with each failing commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A record that the step of a table gets as a failed one."""
 
     cause: UnstorableError
@@ -37,8 +37,7 @@ class Refusal:
     """Where the record was read; ``None`` if the passing of time made the value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Narrowing:
+class Narrowing(Struct, frozen=True):
     """The smaller rounds of one part, up to the records whose commit failed."""
 
     cause: UnstorableError

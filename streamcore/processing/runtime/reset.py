@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError, UsageError, fact_text
@@ -31,8 +32,7 @@ from streamcore.state.application_records import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ResetPlan:
+class ResetPlan(Struct, frozen=True):
     """The effects of a reset."""
 
     app_id: str

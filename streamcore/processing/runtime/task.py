@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from streamcore.errors import UsageError, UserCodeError, fact_text
 from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
@@ -50,8 +52,7 @@ from streamcore.state.write_back import WriteBack
 from streamcore.state.written_sessions import WrittenSessions
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TaskId:
+class TaskId(Struct, frozen=True):
     """The name of a sub-topology, and a partition number."""
 
     sub_topology: str
@@ -68,8 +69,7 @@ TwoSidedOperator = StreamJoinOperator | AnswerReferencesOperator
 """Operators that take the records of two parents apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node

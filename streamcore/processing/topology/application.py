@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from streamcore.errors import UsageError, fact_text
 from streamcore.processing.topology.code_locations import shown
@@ -19,8 +20,7 @@ OnRecreatedTopic = Literal["stop", "start-over", "go-on"]
 """What a start does when a topic that the application reads was deleted and created again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(Struct, frozen=True):
     """What an application declares, split into sub-topologies."""
 
     app_id: str

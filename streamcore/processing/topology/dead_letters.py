@@ -15,8 +15,9 @@ All are UTF-8. The record's own headers stand before ``streamcore.node``.
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.model import Headers, Offset, Record, TopicName, TopicPartition
 from streamcore.processing.topology.record_sizes import NO_LIMIT, record_bytes
@@ -54,8 +55,7 @@ def _text(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """Where the record of a dead letter was read, and its own headers."""
 
     source: TopicPartition

@@ -7,9 +7,10 @@ agent; the nearest one applies. The default is ``stop``: nothing is committed pa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from streamcore.durations import duration_ms
 from streamcore.errors import UsageError, fact_text
@@ -21,18 +22,15 @@ _FIRST_WAIT_MS_MAX: Final = 86_400_000
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Stop the worker with an error that names the record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(Struct, frozen=True):
     """Count the record and continue without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Call again, at most ``times`` times, and wait ``backoff_ms`` first and twice as long each time; then
     stop.
 
@@ -48,8 +46,7 @@ class Retry:
         return min(longest_ms, self.backoff_ms << min(attempt - 1, 62))
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """Write the record as it was read, with the reason in its headers, to a topic, and continue."""
 
     topic: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from streamcore.processing.topology.joins import JoinSpan
 from streamcore.processing.topology.node import Node
@@ -13,8 +14,7 @@ from streamcore.processing.topology.table_nodes import TableHistory, TableSource
 from streamcore.serde import Serde
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableJoin(Node):
+class TableJoin(Node, frozen=True, eq=False, kw_only=True):
     """Join each value with the table's value of the same key (or of ``on(value)``, for global tables).
 
     The table is not one of ``parents``: it is read, and emits no records to the join.
@@ -32,8 +32,7 @@ class TableJoin(Node):
         return self.on is None and not self.left
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AsOfJoin(Node):
+class AsOfJoin(Node, frozen=True, eq=False, kw_only=True):
     """Join each value with the value that its key had in a table at the record's event time.
 
     The table is not one of ``parents``: its history is read.
@@ -54,16 +53,14 @@ class AsOfJoin(Node):
         return not self.left
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class JoinSide:
+class JoinSide(Struct, frozen=True, eq=False, kw_only=True):
     """One side of a stream-stream join: the store of its rows, and the serde of their values."""
 
     store: StoreSpec
     serde: Serde[Any]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StreamJoin(Node):
+class StreamJoin(Node, frozen=True, eq=False, kw_only=True):
     """Join the records of two streams of equal keys whose times are near; ``parents`` are left and right."""
 
     function: Function

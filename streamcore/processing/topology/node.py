@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.specs import TopicSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, eq=False, kw_only=True):
     """A declared step. ``on_error`` of ``None`` means the application's policy."""
 
     name: str

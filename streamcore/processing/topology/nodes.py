@@ -11,7 +11,6 @@ order); a node with several parents takes the output of its first parent first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from streamcore.processing.topology.error_policy import Retry
@@ -37,65 +36,56 @@ from streamcore.processing.topology.table_nodes import TableSource as TableSourc
 from streamcore.serde import Serde
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Source(Node):
+class Source(Node, frozen=True, eq=False, kw_only=True):
     """Read the records of a topic."""
 
     topic: TopicSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Map(Node):
+class Map(Node, frozen=True, eq=False, kw_only=True):
     """Replace each value by another."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FlatMap(Node):
+class FlatMap(Node, frozen=True, eq=False, kw_only=True):
     """Replace each value by any number of values."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MapRecord(Node):
+class MapRecord(Node, frozen=True, eq=False, kw_only=True):
     """Replace each record by another; the key may change."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FlatMapRecord(Node):
+class FlatMapRecord(Node, frozen=True, eq=False, kw_only=True):
     """Replace each record by any number of records; keys may change."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Filter(Node):
+class Filter(Node, frozen=True, eq=False, kw_only=True):
     """Keep the values for which ``function`` is true (or false, if ``negated``)."""
 
     function: Function
     negated: bool = False
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Peek(Node):
+class Peek(Node, frozen=True, eq=False, kw_only=True):
     """Call a function on each value and pass the value on."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Foreach(Node):
+class Foreach(Node, frozen=True, eq=False, kw_only=True):
     """Call a function on each value; nothing follows this step."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Sink(Node):
+class Sink(Node, frozen=True, eq=False, kw_only=True):
     """Call a function with lists of values, at least once for each; nothing follows this step."""
 
     function: Function
@@ -107,8 +97,7 @@ class Sink(Node):
     """Whether the lists hold records instead of values."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Process(Node):
+class Process(Node, frozen=True, eq=False, kw_only=True):
     """Run a user's object on records and timers, with stores of its own."""
 
     function: Function
@@ -121,15 +110,13 @@ class Process(Node):
     clock_timers: StoreSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GroupBy(Node):
+class GroupBy(Node, frozen=True, eq=False, kw_only=True):
     """Give each record a new key, computed from the value."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Split(Node):
+class Split(Node, frozen=True, eq=False, kw_only=True):
     """Find the arm of each value: the first whose function is true, or the rest.
 
     Emits pairs of the arm's index and the value, for the arms behind it. An error names the arm whose
@@ -140,8 +127,7 @@ class Split(Node):
     """The node name and the function of each arm but the rest, whose index is the number of these."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Branch(Node):
+class Branch(Node, frozen=True, eq=False, kw_only=True):
     """One arm of a split, whose parent is the ``Split``: the values of its index.
 
     ``function`` is ``None`` in the arm that takes the rest. The ``Split`` calls it; the arm does not.
@@ -151,15 +137,13 @@ class Branch(Node):
     index: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Sample(Node):
+class Sample(Node, frozen=True, eq=False, kw_only=True):
     """Pass a fraction of the records, chosen by a hash of where each was read."""
 
     fraction: float
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class KeyInHeader(Node):
+class KeyInHeader(Node, frozen=True, eq=False, kw_only=True):
     """Give each record the key that a function makes of its value, and keep its own key in a header."""
 
     function: Function
@@ -167,8 +151,7 @@ class KeyInHeader(Node):
     """The serde of the record's own key."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RateLimit(Node):
+class RateLimit(Node, frozen=True, eq=False, kw_only=True):
     """Pass a record if no span of the store's size that holds its time has more than ``count`` of its key.
 
     ``dedupe`` is a limit of one.
@@ -187,8 +170,7 @@ class RateLimit(Node):
         return not self.passes_unjudged
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Take(Node):
+class Take(Node, frozen=True, eq=False, kw_only=True):
     """Pass the first ``count`` records of each key in each span of the store's size, aligned to 1970."""
 
     store: StoreSpec
@@ -200,8 +182,7 @@ class Take(Node):
         return True
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Every(Node):
+class Every(Node, frozen=True, eq=False, kw_only=True):
     """Emit the newest change of each key, at most once in each interval of event time.
 
     The watermark of the task ends an interval. The store keeps the changes of the interval under way: for
@@ -226,13 +207,11 @@ class Every(Node):
         return max(-1, time_ms // self.every_ms)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Merge(Node):
+class Merge(Node, frozen=True, eq=False, kw_only=True):
     """Pass on the records of all parents."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Repartition(Node):
+class Repartition(Node, frozen=True, eq=False, kw_only=True):
     """Write to an internal topic, so that equal keys are in one partition.
 
     The parent writes the topic; the children of this node read it, in another sub-topology.
@@ -241,15 +220,13 @@ class Repartition(Node):
     topic: TopicSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class To(Node):
+class To(Node, frozen=True, eq=False, kw_only=True):
     """Write to a topic."""
 
     topic: TopicSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Aggregate(Node):
+class Aggregate(Node, frozen=True, eq=False, kw_only=True):
     """Fold the values of each key, or of each key and window, into a store; emits each change.
 
     Emits nothing where no child reads the changes.
@@ -267,15 +244,13 @@ class Aggregate(Node):
         return True
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Final(Node):
+class Final(Node, frozen=True, eq=False, kw_only=True):
     """Emit one result per key and window, when the window closes."""
 
     store: StoreSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AgentNode(Node):
+class AgentNode(Node, frozen=True, eq=False, kw_only=True):
     """Run a user coroutine over the stream."""
 
     function: Function

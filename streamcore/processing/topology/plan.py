@@ -7,8 +7,10 @@ connects nodes, too. A task is one sub-topology and one partition number (``part
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
@@ -35,8 +37,7 @@ from streamcore.processing.topology.nodes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """A topic that a sub-topology reads, and the node where its records enter.
 
     ``meets_in_a_store`` is set where two steps of its records use one store: in a batch the second would see
@@ -52,8 +53,7 @@ class Input:
     """Whether the input is a repartition topic whose writers write how far they are (``marks.py``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class MarkedTopic:
+class MarkedTopic(Struct, frozen=True):
     """The marks that the tasks of a sub-topology write into a repartition topic: how far each task is."""
 
     held_ms: int = 0
@@ -66,8 +66,7 @@ class MarkedTopic:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class SubTopology:
+class SubTopology(Struct, frozen=True):
     """A part of the topology with no repartition inside. Its name is that of its first store, agent or topic.
 
     The order of ``inputs`` is the order in which records of equal times are taken: topics read as tables
@@ -110,8 +109,7 @@ class SubTopology:
         return next((store for store in self.stores if store.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A whole application, split."""
 
     app_id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from streamcore.processing.topology.node import Node
@@ -10,8 +9,7 @@ from streamcore.processing.topology.specs import Function, StoreSpec
 from streamcore.serde import Serde
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Refer(Node):
+class Refer(Node, frozen=True, eq=False, kw_only=True):
     """Find the row of another table that each row of a table refers to, by ``function``: the left part of a
     foreign-key join (``references``).
 
@@ -33,8 +31,7 @@ class Refer(Node):
         return True
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AnswerReferences(Node):
+class AnswerReferences(Node, frozen=True, eq=False, kw_only=True):
     """Answer references to the rows of a table: the right part of a foreign-key join.
 
     The parents are the topic of ``Reference`` values, and the table. A reference is kept and answered with
@@ -58,8 +55,7 @@ class AnswerReferences(Node):
         return True
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class JoinAnswers(Node):
+class JoinAnswers(Node, frozen=True, eq=False, kw_only=True):
     """Join left rows with the answers to their references: the last part of a foreign-key join.
 
     The parent is the topic of ``Note`` values; emits changes of the rows of the result, ``None`` for no

@@ -6,8 +6,9 @@ Both are compared by identity. Types are erased here (``Any``): the DSL keeps th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -18,8 +19,7 @@ from streamcore.serde import Serde
 Function: TypeAlias = Callable[..., Any]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TopicSpec:
+class TopicSpec(Struct, frozen=True, eq=False, kw_only=True):
     """A topic that the application reads or writes.
 
     ``partition_count`` is ``None`` where the application declares none: the topic as it exists,
@@ -50,8 +50,7 @@ class TopicSpec:
         return self.takes_any_time or self.max_ahead_ms is not None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StoreSpec:
+class StoreSpec(Struct, frozen=True, eq=False, kw_only=True):
     """A named store of each task: its name is the identity of its changelog and files.
 
     ``source_topic`` is set when a topic is the store's changelog. ``aggregators`` tell tools how to

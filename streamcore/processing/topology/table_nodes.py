@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from streamcore.processing.topology.node import Node
 from streamcore.processing.topology.specs import Function, StoreSpec, TopicSpec
 from streamcore.processing.topology.versions import HistorySpan
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableHistory:
+class TableHistory(Struct, frozen=True, eq=False, kw_only=True):
     """The stores of the versions of a table, whose layout ``versions`` describes."""
 
     span: HistorySpan
@@ -21,8 +21,7 @@ class TableHistory:
     """The versions of a key in a bucket."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableSource(Node):
+class TableSource(Node, frozen=True, eq=False, kw_only=True):
     """A store that follows a topic: the newest value of each key; emits each change."""
 
     store: StoreSpec
@@ -30,8 +29,7 @@ class TableSource(Node):
     """The versions of the rows, if the table keeps them."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Regroup(Node):
+class Regroup(Node, frozen=True, eq=False, kw_only=True):
     """Emit the changes of a table under another key: the old row taken back, then the new one added.
 
     ``function`` makes of a value the row (new key, value), which the store keeps by the table's key. Emitted
@@ -49,23 +47,20 @@ class Regroup(Node):
         return True
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GlobalTable(Node):
+class GlobalTable(Node, frozen=True, eq=False, kw_only=True):
     """A store that holds a whole topic on every worker. It has no parents and emits nothing."""
 
     store: StoreSpec
     topic: TopicSpec
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowMap(Node):
+class RowMap(Node, frozen=True, eq=False, kw_only=True):
     """Replace each value of a table; a deletion stays one. ``None`` is no row."""
 
     function: Function
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowFilter(Node):
+class RowFilter(Node, frozen=True, eq=False, kw_only=True):
     """Keep the rows of a table for which ``function`` is true (or false, if ``negated``).
 
     A change to a value that does not pass is a deletion for the steps behind.
@@ -75,8 +70,7 @@ class RowFilter(Node):
     negated: bool = False
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowJoin(Node):
+class RowJoin(Node, frozen=True, eq=False, kw_only=True):
     """One half of a join of two tables: for each change of its parent, the row of the result.
 
     It reads the other table, which is not one of ``parents``. The ``DerivedTable`` behind the two halves
@@ -95,8 +89,7 @@ class RowJoin(Node):
     """Whether there is a row only if the other table has one."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class DerivedTable(Node):
+class DerivedTable(Node, frozen=True, eq=False, kw_only=True):
     """The store of a table that is made of other tables; emits each change. ``None`` deletes a row.
 
     The deletion of a row that is not there is left out.

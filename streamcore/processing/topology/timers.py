@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+
+class Timer(Struct, frozen=True):
     """A function to call every ``interval_ms``, or at the times of a cron expression in a time zone."""
 
     name: str
@@ -22,8 +22,7 @@ class Timer:
     """Whether one worker alone calls the function: the one that runs the first task of the application."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Struct, frozen=True):
     """A function to call when a worker has started, or before it closes."""
 
     name: str

@@ -18,11 +18,11 @@ A table with a history keeps two stores beside that of its newest values::
 from __future__ import annotations
 
 from bisect import bisect_right, insort_right
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from streamcore.processing.topology.windows import TimeWindows
 from streamcore.serde import Serde, packed_serde
@@ -63,8 +63,7 @@ _BUCKETS: Final = 32
 """About how many buckets a history has. A changed bucket is written as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistorySpan:
+class HistorySpan(Struct, frozen=True):
     """How long a table keeps versions, in milliseconds of event time."""
 
     history_ms: int

@@ -18,9 +18,10 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from streamcore.durations import duration_ms
 from streamcore.errors import StreamCoreError
@@ -48,8 +49,7 @@ def timeout_seconds(timeout: Timeout) -> float | None:
     return duration_ms(timeout) / 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """Where a record was written, durably."""
 
     topic: TopicName
@@ -63,8 +63,7 @@ class Sent:
         return {TopicPartition(self.topic, self.partition): self.offset + 1}
 
 
-@dataclass(frozen=True, slots=True)
-class SentMany:
+class SentMany(Struct, frozen=True):
     """Where the records of a ``send_many`` were written, durably: ranges of offsets in order of sending."""
 
     count: int

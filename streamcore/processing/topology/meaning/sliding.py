@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from streamcore.processing.topology.aggregator import Aggregator
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from streamcore.processing.topology.meaning.time import TaskMeaning
 
 
-@dataclass(frozen=True)
-class SlidRecord:
+class SlidRecord(Struct, frozen=True):
     """A record of a key, with the values of each aggregation.
 
     It is in the windows that start in ``[first_ms, time_ms]``. Where it came so late that some of them were
