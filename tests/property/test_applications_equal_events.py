@@ -20,17 +20,13 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.nodes import (
-    Aggregate,
-    AsOfJoin,
     Every,
     Final,
     Node,
     Process,
-    RateLimit,
     Repartition,
     StoreSpec,
     StreamJoin,
-    Take,
     To,
     TopicSpec,
 )
@@ -76,23 +72,15 @@ def has_one_order(plan: Plan, counts: dict[str, int]) -> bool:
 def _has_own_order(sub_topology: SubTopology) -> bool:
     """Whether no step depends on the place of a mark among the records.
 
-    A timer does. So do intervals of what comes when a mark moves the watermark, and steps that compare what
-    an interval gives with the watermark.
+    A timer does. So do intervals of what comes when a mark moves the watermark.
     """
-    behind_interval: set[Node] = set()
     by_watermark: set[Node] = set()
     for node in sub_topology.nodes:
         if isinstance(node, Process):
             return False
-        parents = set(node.parents)
-        uses_time = isinstance(node, Every | Final | StreamJoin | Take | RateLimit | AsOfJoin) or (
-            isinstance(node, Aggregate) and node.store.windows is not None
-        )
-        if (uses_time and parents & behind_interval) or (isinstance(node, Every) and parents & by_watermark):
-            return False
-        if isinstance(node, Every) or parents & behind_interval:
-            behind_interval.add(node)
-        if isinstance(node, Final | StreamJoin) or parents & by_watermark:
+        if isinstance(node, Final | StreamJoin) or by_watermark & {*node.parents}:
+            if isinstance(node, Every):
+                return False
             by_watermark.add(node)
     return True
 

@@ -75,6 +75,8 @@ class EveryOperator:
         """The identities of keys whose newest change was in an interval that had ended."""
         self._places_behind: Container[int] = ()
         """The places of such changes in the current round."""
+        self._ends = _Ends(node.every_ms, time, self._reached, self._reached)
+        self._passed = _Ends(node.every_ms, watermark, self._watermark_reached, self._watermark_reached)
         self._known: dict[Any, tuple[int, Any]] | None = None
         """All changes in the store, by the identities of their keys; ``None``: it has to be read."""
 
@@ -128,10 +130,10 @@ class EveryOperator:
         of an interval, and finally of the others.
         """
         before, self._reached = self._reached, self._node.interval_of(self._time.watermark_ms)
-        ends = _Ends(self._node.every_ms, self._time, before + 1, self._reached)
+        self._ends = ends = _Ends(self._node.every_ms, self._time, before, self._reached)
         before = self._watermark_reached
         self._watermark_reached = self._node.interval_of(self._watermark.watermark_ms)
-        passed = _Ends(self._node.every_ms, self._watermark, before + 1, self._watermark_reached)
+        self._passed = passed = _Ends(self._node.every_ms, self._watermark, before, self._watermark_reached)
         self._places_behind = self._time.places_behind(self._node.interval_of)
         origins: Sequence[int] = () if arrived is None else arrived.origins
         taken = 0
@@ -236,10 +238,16 @@ class EveryOperator:
             return None
         times_ms = [time_ms for time_ms, _ in changes]
         values = [value for _, value in changes]
+        # A change can have an older time than the record that made it, by whose source it is late.
+        begun_ms, begun_behind_ms = self._ends.begun_ms, self._passed.begun_ms
+        held_ms = [
+            max(time_ms, begun_behind_ms if identity in self._behind else begun_ms)
+            for identity, time_ms in zip(identities, times_ms, strict=True)
+        ]
         if self._table is not None:
             states = self._table.load(identities)
             values = [states[identity] for identity in identities]
-        held = Batch(keys, values, times_ms, [place] * len(keys), None, source, held_times_ms=list(times_ms))
+        held = Batch(keys, values, times_ms, [place] * len(keys), None, source, held_times_ms=held_ms)
         if self._node.table is None or self._node.table.result is None:
             return held
         results, kept = self._guard.map(self._node.table.result, values, held)
@@ -249,14 +257,20 @@ class EveryOperator:
 class _Ends:
     """The ends of intervals within a round by one time, in their order: ``place`` is that of the next one."""
 
-    def __init__(self, every_ms: int, time: IntervalTime, number: int, last: int) -> None:
+    def __init__(self, every_ms: int, time: IntervalTime, reached: int, last: int) -> None:
+        """Begin in the interval of a number; the round reaches that of the number ``last``."""
         self._every_ms = every_ms
         self._time = time
-        self._number = number
+        self._number = reached + 1
         self._last = last
         self.place: int | None = None
         """``None`` if no interval ends any more."""
         self._find()
+
+    @property
+    def begun_ms(self) -> int:
+        """When the interval under way began: of the records before ``place``, and behind the one before."""
+        return (self._number - 1) * self._every_ms
 
     def go_on(self, following: int | None) -> None:
         """Pass on to the next interval that ends behind a record; ``None``: there is no record any more.

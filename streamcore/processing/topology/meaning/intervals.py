@@ -24,12 +24,20 @@ def all_held(
     node: Every,
     stored: Stored,
     guarded: Callable[[Callable[[], Any]], Results[Any]],
+    begun_ms: int,
+    begun_behind_ms: int,
     only: Collection[Any] | None = None,
 ) -> list[Event]:
     """Return the changes that are held, or only those of some keys, by the bytes of their keys; forget them.
 
-    Results of a table are made now, from what it had after the newest change.
+    Results of a table are made now, from what it had after the newest change. A change can have an older time
+    than the record that made it. It is late by its source, which was in the interval that now ends.
+
+    Args:
+        begun_ms: when the interval began by the order of records.
+        begun_behind_ms: when it began by the watermark, for the changes that wait for it.
     """
+    behind = task.behind[node]
     decode = key_codec(node.store.key_type).decode
     held, states = task.stores[node.store.name], task.changed[node]
     changes = []
@@ -38,11 +46,12 @@ def all_held(
         values: Results[Any] = [value]
         if node.table is not None:
             values = guarded(partial(result_of, node.table, states.pop(key)))
-        changes += [(decode(key), time_ms, found) for found in values]
-    task.behind[node].clear()
+        source_ms = max(time_ms, begun_behind_ms if key in behind else begun_ms)
+        changes += [(decode(key), time_ms, source_ms, found) for found in values]
+    behind.clear()
     return [
-        Event(key, value, time_ms, (), stored.topic, stored.partition, stored.offset, time_ms)
-        for key, time_ms, value in changes
+        Event(key, value, time_ms, (), stored.topic, stored.partition, stored.offset, source_ms)
+        for key, time_ms, source_ms, value in changes
     ]
 
 
@@ -60,15 +69,16 @@ def in_intervals(
     held = task.stores[node.store.name]
     behind_ms = held_ms(task, node)
     emit = partial(all_held, task, node, stored, guarded)
-    behind = task.behind[node]
+    behind, every_ms = task.behind[node], node.every_ms
+    before = node.interval_of(task.order_time_before_ms - behind_ms)
     interval = node.interval_of(task.order_time_ms - behind_ms)
+    passed_before = node.interval_of(task.watermark_before_ms - behind_ms)
+    passed = node.interval_of(task.watermark_ms - behind_ms)
     found = []
-    if interval != node.interval_of(task.order_time_before_ms - behind_ms):
-        found = emit()
-    elif node.interval_of(task.watermark_ms - behind_ms) != node.interval_of(
-        task.watermark_before_ms - behind_ms
-    ):
-        found = emit(behind)
+    if interval != before:
+        found = emit(before * every_ms, passed_before * every_ms)
+    elif passed != passed_before:
+        found = emit(before * every_ms, passed_before * every_ms, behind)
     source_ms = task.source_time_ms
     is_behind = source_ms is None or node.interval_of(source_ms - behind_ms) < interval
     for event in arrived:
@@ -83,7 +93,7 @@ def in_intervals(
             change = (event.timestamp_ms, event.value)
             for _ in guarded(partial(node.store.value_serde.encode, change)):
                 if key not in held and len(held) == node.keys_max:
-                    found += emit()
+                    found += emit(interval * every_ms, passed * every_ms)
                 (behind.add if is_behind else behind.discard)(key)
                 held[key] = change
     return found

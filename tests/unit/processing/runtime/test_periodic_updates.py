@@ -250,3 +250,37 @@ def test_what_comes_late_from_a_slow_partition_is_given_while_that_partition_goe
 
     # The record at 100 s ends the interval of the first; what comes then is behind it.
     assert found == [[1], [3], [], [5], [6]]
+
+
+def windows_behind_intervals(rows: list[tuple[str, int]], *, together: bool) -> list[tuple[str, int, int]]:
+    """Count changes of intervals in windows behind a repartition topic; commit once, or after each row."""
+    app = sc.App("behind")
+    visits = app.topic("visits", key=str, value=int, partitions=1)
+    changes = visits.count("visits-of").updates(every="10s").repartition(1, name="moved")
+    changes.tumbling("10s").count("changes").final().to(app.topic("out", key=sc.Windowed[str], value=int))
+    with TopologyDriver(app) as driver:
+        for key, time_s in rows:
+            driver.send(visits, key=key, value=1, at=time_s * 1000)
+            if not together:
+                driver.process()
+        driver.process()
+        return [(record.key.key, record.key.start_ms // 1000, record.value) for record in driver.read("out")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("a", 29), ("b", 0), ("b", 31), ("a", 52)], [("a", 20, 1), ("b", 30, 1)]),
+        ([("a", 45), ("a", 19), ("a", 0), ("a", 60), ("a", 75)], []),
+        (
+            [("a", 1), ("b", 9), ("b", 2), ("a", 10), ("c", 35), ("c", 55)],
+            [("a", 0, 1), ("b", 0, 1), ("a", 10, 1), ("c", 30, 1)],
+        ),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_change_older_than_its_interval_is_late_whenever_commits_are_made(
+    rows: list[tuple[str, int]], expected: list[tuple[str, int, int]], together: bool
+) -> None:
+    """The change has the time of a late record, which can be before the mark that a commit wrote."""
+    assert windows_behind_intervals(rows, together=together) == expected
