@@ -50,6 +50,21 @@ class Serde(Generic[V]):
     """Decodes several values at once, where that is faster; raises if ``decode`` does for one of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class _BytesOf:
+    """A user's ``encode``; its results are checked where it is called, so that an error names the record."""
+
+    encode: Callable[[Any], object]
+
+    def __call__(self, value: Any) -> bytes:
+        data = self.encode(value)
+        if type(data) is bytes:
+            return data
+        if isinstance(data, bytes | bytearray | memoryview):
+            return bytes(data)
+        raise SerdeError(with_facts("encode of a Serde must return bytes", given=type(data).__name__))
+
+
 def packed_serde(value_type: Any, type_name: str) -> Serde[Any]:
     """Return the serde of an internal type: MessagePack, as msgspec has it; ``type_name`` is for errors."""
     return Serde(
@@ -68,15 +83,18 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
         UsageError: the codec is unknown, or cannot hold the type.
     """
     if isinstance(value_type, Serde):
-        if not (callable(value_type.encode) and callable(value_type.decode)):
+        encode = value_type.encode
+        if not (callable(encode) and callable(value_type.decode)):
             raise UsageError(
                 with_facts(
                     "a Serde has two functions, Serde(encode, decode)",
-                    encode=repr(value_type.encode),
+                    encode=repr(encode),
                     decode=repr(value_type.decode),
                 )
             )
-        return value_type
+        if any(value_type is known for known in (BYTES, TEXT, UNTYPED)) or isinstance(encode, _BytesOf):
+            return value_type
+        return replace(value_type, encode=_BytesOf(encode))
     if codec not in ("json", "msgpack"):
         raise UsageError(with_facts("use codec='json' or codec='msgpack'", codec=repr(codec)))
     if value_type in (None, Any, object):

@@ -120,11 +120,25 @@ def test_an_unknown_codec_is_refused() -> None:
         serde_for(Point, codec="xml")
 
 
-def test_a_serde_of_ones_own_is_taken_as_it_is() -> None:
+def test_a_serde_of_ones_own_is_equal_wherever_it_is_declared() -> None:
     own = Serde(encode=lambda value: str(value).encode(), decode=lambda data: int(data))
 
-    assert serde_for(own) is own
-    assert own.name == "custom"
+    taken = serde_for(own)
+
+    assert taken == serde_for(own) == serde_for(taken)
+    assert taken.decode is own.decode
+    assert (taken.encode(5), taken.name) == (b"5", "custom")
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind_from_a_serde_of_ones_own_are_copied(kind: Any) -> None:
+    assert serde_for(Serde(encode=lambda value: kind(b"v"), decode=bytes)).encode(1) == b"v"
+
+
+@pytest.mark.parametrize("data", [5, "text", None, [1], b"v".hex])
+def test_what_is_no_bytes_from_a_serde_of_ones_own_is_refused_where_it_is_encoded(data: Any) -> None:
+    with pytest.raises(SerdeError, match=f"must return bytes: given={type(data).__name__}"):
+        serde_for(Serde(encode=lambda value: data, decode=bytes)).encode(1)
 
 
 plain = st.recursive(

@@ -72,7 +72,9 @@ class Shape:
             UsageError: values of this type cannot be written.
         """
         serde = lenient_serde_for(value_type) if is_annotation else value_serde_for(value_type)
-        return replace(self, value_type=value_type, value_serde=serde)
+        # As for a topic: what a Serde of the user's reads is not a declared type.
+        found = value_type.value_type if isinstance(value_type, Serde) else value_type
+        return replace(self, value_type=found, value_serde=serde)
 
     def has_values_of(self, other: Shape) -> bool:
         """Whether values of two shapes are of one type, and one serde can write both."""

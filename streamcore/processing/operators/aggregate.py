@@ -228,7 +228,9 @@ class AggregateOperator:
     ) -> bool:
         """Fold key by key; return ``False``, with nothing changed, if a function failed."""
         grouped_columns = GroupedColumns(groups)
-        before = self._accumulators(list(map(states.get, groups)))
+        (before,) = self._guard.attempt(self._accumulators, [list(map(states.get, groups))]) or (None,)
+        if before is None:
+            return False
 
         def folded(number: int) -> Sequence[Any]:
             aggregator, accumulators = self._aggregators[number], before[number]
@@ -273,7 +275,9 @@ class AggregateOperator:
             adds.append(_skipping_none(aggregator.add) if skips else aggregator.add)
         single = [key for key, indexes in groups.items() if len(indexes) == 1]
         places = [groups[key][0] for key in single]
-        before = self._accumulators(list(map(states.get, single)))
+        (before,) = self._guard.attempt(self._accumulators, [list(map(states.get, single))]) or (None,)
+        if before is None:
+            return None
 
         def of_single(number: int) -> list[Any]:
             add, column = adds[number], columns[number]

@@ -169,3 +169,26 @@ def test_the_changes_of_records_are_those_of_the_whole_batch_at_its_end() -> Non
     whole.updates(keys, *values)
 
     assert list(each.store.items()) == list(whole.store.items())
+
+
+@pytest.mark.parametrize("emits", [False, True])
+@pytest.mark.parametrize("keys", ["aabb", "ab"])
+def test_a_start_value_that_cannot_be_made_is_an_error_of_the_record_that_needs_it(
+    emits: bool, keys: str
+) -> None:
+    failing = [0]
+
+    def start() -> int:
+        if failing[0]:
+            failing[0] -= 1
+            raise ValueError("no start")
+        return 0
+
+    made = aggregations.aggregation(start, lambda total, value: total + value)
+    table = Aggregation({"total": made}, emits=emits, policy=skip)
+    failing[0] = 2  # the try with the whole batch, then its first record
+
+    table.updates(keys, *range(1, len(keys) + 1))
+
+    assert table.failures.counted == [("step", "skip")]
+    assert table.store.get("a") == (None if keys == "ab" else (2,))

@@ -169,3 +169,16 @@ def test_a_group_by_of_a_table_takes_one_function_of_a_value() -> None:
     for wrong in (None, lambda: 1, lambda key, value: key):
         with pytest.raises(TopologyError, match=r"step=customers.*group_by.*at=.*test_grouped_tables.py"):
             table.group_by(wrong)
+
+
+def test_rows_written_by_a_serde_of_ones_own_can_be_grouped_like_those_of_a_topic() -> None:
+    own: Any = sc.Serde(lambda value: b"%d" % value, int)
+    app = sc.App("app")
+    rows = app.topic("rows", key=str, value=int).table("rows")
+    rows.map(lambda value: value % 2, name="odd", value=own).group_by(lambda value: value, key=int).count("n")
+
+    with TopologyDriver(app) as driver:
+        for key, value in (("a", 1), ("b", 3), ("c", 2), ("a", 4)):
+            driver.send("rows", key=key, value=value)
+
+        assert {answer.key: answer.value for answer in driver.table("n").all()} == {0: 2, 1: 1}
