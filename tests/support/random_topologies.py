@@ -216,7 +216,9 @@ def _draw_step(
             united = cogroup(stream.by(fails_on_sum), other.by(lambda total, value: total - number(value)))
             if draw(st.booleans()):
                 windowed = united.tumbling("3s", grace="1s")
-                table = windowed.aggregate(drawn.name("cogroup"), initial=0, on_error=policy, late=draw(LATE))
+                table = windowed.aggregate(
+                    drawn.name("cogroup"), initial=0, on_error=policy, late=_late(draw, stream, other)
+                )
                 drawn.streams.append(table.updates())
                 return
             drawn.tables.append(united.aggregate(drawn.name("cogroup"), initial=0, on_error=policy))
@@ -285,14 +287,15 @@ def _draw_join_of_streams(
     others = [stream for stream in drawn.streams if stream.flow.shape.key_type == keys]
     unit_ms = draw(st.sampled_from([1_000, 1_000, 1_000, 3_600_000]))
     before, after, grace = (draw(st.integers(0, 6)) * unit_ms for _ in range(3))
+    right = draw(st.sampled_from(others))
     made = left.join(
-        draw(st.sampled_from(others)),
+        right,
         draw(st.sampled_from([joined, joined_or_failed])),
         before=before,
         after=after,
         grace=grace,
         how=draw(st.sampled_from(["inner", "left", "outer"])),
-        late=draw(LATE),
+        late=_late(draw, left, right),
         name=drawn.name("near"),
         on_error=policy,
     )
@@ -334,6 +337,13 @@ def _draw_join_of_windows(
         drawn.streams.append(made.final())
 
 
+def _late(draw: st.DrawFn, *streams: Stream[Any, Any]) -> str | None:
+    """The topic for late records, if it takes the keys and values of the streams."""
+    shapes = [stream.flow.shape for stream in streams]
+    fits = all(shape.key_type in (None, str) and shape.value_type in (None, int) for shape in shapes)
+    return "late" if fits and draw(st.booleans()) else None
+
+
 def _draw_limit(
     draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any], kind: str, policy: ErrorPolicy | None
 ) -> None:
@@ -341,9 +351,9 @@ def _draw_limit(
     options: dict[str, Any] = {"grace": grace, "name": drawn.name(kind.replace("_", "-")), "on_error": policy}
     match kind:
         case "take":
-            made = stream.take(draw(st.integers(1, 3)), within=span, late=draw(LATE), **options)
+            made = stream.take(draw(st.integers(1, 3)), within=span, late=_late(draw, stream), **options)
         case "rate_limit":
-            made = stream.rate_limit(draw(st.integers(1, 3)), per=span, late=draw(LATE), **options)
+            made = stream.rate_limit(draw(st.integers(1, 3)), per=span, late=_late(draw, stream), **options)
         case _ if draw(st.booleans()):
             made = stream.dedupe(None, within=span, **options)
         case _:
@@ -372,7 +382,7 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
             windowed = stream.hopping(f"{size_s}s", f"{draw(st.integers(1, size_s))}s", grace=grace)
         case _:
             windowed = stream.calendar("day", tz=draw(st.sampled_from(["UTC", "Asia/Tokyo"])), grace=grace)
-    late = {"late": "late"} if draw(st.booleans()) else {}
+    late = {"late": "late"} if _late(draw, stream) else {}
     merges = isinstance(windowed._windows, SessionWindows)
     table = _aggregated(draw, windowed, kind, drawn.name("windows"), late, merges=merges)
     if draw(st.booleans()):
@@ -408,7 +418,6 @@ def _aggregated(
             return stream.aggregate(name, **named, **late)
 
 
-LATE = st.sampled_from([None, "late"])
 INTERVALS = st.sampled_from([None, None, "1s", "3s", "7s"])
 
 

@@ -22,6 +22,7 @@ from streamcore.processing.dsl.declaration import (
     named_after,
     value_serde_for,
 )
+from streamcore.processing.dsl.fitting_types import can_be_written
 from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_serde
 from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -224,7 +225,8 @@ class Flow:
         """Return the topic to write to, declared or named; a new name is declared with this shape.
 
         Raises:
-            TopologyError: the object is not a topic, is a topic of another application, or an internal topic.
+            TopologyError: the object is not a topic, is a topic of another application, or an internal topic;
+                or the topic takes no key or value of the stream's types.
         """
         if not isinstance(topic, str | Destination):
             raise TopologyError(
@@ -239,20 +241,40 @@ class Flow:
             )
         if isinstance(topic, Destination):
             self.ensure_same_app(topic.declaration, step=step, topic=name)
-            return topic.spec
-        declared = self.declaration.topics.get(topic)
+        declared = topic.spec if isinstance(topic, Destination) else self.declaration.topics.get(topic)
         if declared is not None:
+            self.ensure_taken_by(declared, step=step)
             return declared
         shape = self.shape
         return self.declaration.topic(
             TopicSpec(
-                name=topic,
+                name=name,
                 key_serde=output_key_serde(shape.key_type),
                 value_serde=writable(shape.value_serde),
                 key_type=shape.key_type,
                 value_type=shape.value_type,
             )
         )
+
+    def ensure_taken_by(self, topic: TopicSpec, *, step: str) -> None:
+        """Refuse a topic that takes no record of this shape.
+
+        Raises:
+            TopologyError: keys or values are of another type.
+        """
+        shape = self.shape
+        for what, found, serde in (
+            ("key", shape.key_type, topic.key_serde),
+            ("value", shape.value_type, topic.value_serde),
+        ):
+            wanted = serde.value_type
+            if not can_be_written(found, serde, wanted):
+                steps = "map_record(..., key=)" if what == "key" else "map(..., value=)"
+                raise TopologyError(
+                    f"the topic has {what}s of another type; change them first, {steps}, or declare the "
+                    f"topic with {what}={type_name(found)}: "
+                    + fact_text(step=step, topic=topic.name, given=type_name(found), takes=type_name(wanted))
+                )
 
 
 def policy_above(node: Node) -> ErrorPolicy | None:
@@ -277,7 +299,10 @@ def late_topic(flows: Sequence[Flow], topic: Any, *, step: str) -> TopicSpec:
             "app.topic(name, value=A | B): "
             + fact_text(step=step, topic=topic, values=" ".join(map(type_name, types)))
         )
-    return first.output_topic(topic, step=step)
+    spec = first.output_topic(topic, step=step)
+    for flow in flows:
+        flow.ensure_taken_by(spec, step=step)
+    return spec
 
 
 def takes_any_time_above(node: Node) -> bool:
