@@ -49,6 +49,21 @@ class Serde(Generic[V]):
     decode_many: Callable[[Sequence[bytes]], list[V]] | None = None
     """Decodes several values at once, where that is faster; raises if ``decode`` does for one of them."""
 
+    def __post_init__(self) -> None:
+        """Refuse a serde without functions.
+
+        Raises:
+            UsageError: ``encode`` or ``decode`` cannot be called.
+        """
+        if not (callable(self.encode) and callable(self.decode)):
+            raise UsageError(
+                with_facts(
+                    "a Serde has two functions, Serde(encode, decode)",
+                    encode=repr(self.encode)[:80],
+                    decode=repr(self.decode)[:80],
+                )
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class _BytesOf:
@@ -83,18 +98,11 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
         UsageError: the codec is unknown, or cannot hold the type.
     """
     if isinstance(value_type, Serde):
-        encode = value_type.encode
-        if not (callable(encode) and callable(value_type.decode)):
-            raise UsageError(
-                with_facts(
-                    "a Serde has two functions, Serde(encode, decode)",
-                    encode=repr(encode),
-                    decode=repr(value_type.decode),
-                )
-            )
-        if any(value_type is known for known in (BYTES, TEXT, UNTYPED)) or isinstance(encode, _BytesOf):
+        if any(value_type is known for known in (BYTES, TEXT, UNTYPED)):
             return value_type
-        return replace(value_type, encode=_BytesOf(encode))
+        if isinstance(value_type.encode, _BytesOf):
+            return value_type
+        return replace(value_type, encode=_BytesOf(value_type.encode))
     if codec not in ("json", "msgpack"):
         raise UsageError(with_facts("use codec='json' or codec='msgpack'", codec=repr(codec)))
     if value_type in (None, Any, object):

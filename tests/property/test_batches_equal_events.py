@@ -122,7 +122,7 @@ def by_events(
         store.name: shown(store, interpreter.state(store.name, records[0].partition)) if records else []
         for store in sub_topology.stores
     }
-    return Given(outputs, state, interpreter.late_count)
+    return Given(with_letters_in_order(outputs), state, interpreter.late_count)
 
 
 def shown(store: StoreSpec, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
@@ -136,6 +136,28 @@ def shown(store: StoreSpec, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str,
     if isinstance(store.windows, RecordWindows):
         return sorted(((repr(key), value) for key, value in pairs), key=lambda pair: pair[0])
     return [(repr(key), value) for key, value in pairs]
+
+
+def with_letters_in_order(
+    outputs: dict[TopicPartition, list[tuple[Any, ...]]],
+) -> dict[TopicPartition, list[tuple[Any, ...]]]:
+    """The outputs, with the letters of one record in one order: several of its rows can fail in a step, the
+    one in a function of the batch, the other in the fold of its key.
+    """
+
+    def place(letter: tuple[Any, ...]) -> list[Any]:
+        return [header for header in letter[3] if header[0] != "streamcore.error"]
+
+    return {
+        target: [
+            letter
+            for _, letters in itertools.groupby(rows, key=place)
+            for letter in sorted(letters, key=repr)
+        ]
+        if target.topic == "dead"
+        else rows
+        for target, rows in outputs.items()
+    }
 
 
 def without_traceback(headers: Headers) -> Headers:
@@ -235,7 +257,7 @@ def by_batches(
                 )
             )
     return Given(
-        written,
+        with_letters_in_order(written),
         {spec.name: shown(spec, stores[spec.name].items()) for spec in sub_topology.stores},
         task.late_count,
     )

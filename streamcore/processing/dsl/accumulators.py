@@ -29,7 +29,8 @@ from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.plain_data import EXTENSIONS, from_extension
 from streamcore.processing.dsl.attribute_types import returned_type
 from streamcore.processing.dsl.declaration import without_none
-from streamcore.processing.topology.aggregator import Aggregator, Form
+from streamcore.processing.topology.aggregator import Aggregator, CopyOf, Form
+from streamcore.processing.topology.code_locations import shown
 from streamcore.serde import (
     UNTYPED,
     Serde,
@@ -91,7 +92,7 @@ def slot_type(aggregator: Aggregator[Any, Any], value_type: Any, kept_type: Any)
     """Return the declared type of an accumulator, or of the values in it; ``None`` for plain data."""
     if aggregator.form == "own" or aggregator.kind == "mean":
         return None
-    declared = aggregator.declared_type or kept_type
+    declared = kept_type if aggregator.declared_type is None else aggregator.declared_type
     if declared is None and aggregator.keeps_values:
         declared = value_type
     if declared is None and aggregator.form != "plain" and aggregator.values_of is not None:
@@ -244,6 +245,29 @@ def checked(aggregator: Aggregator[Any, Any], declared: Any) -> Aggregator[Any, 
         merge=_checked_call(aggregator.merge, ensure),
         remove=_checked_call(aggregator.remove, ensure),
     )
+
+
+def _ensure_start(name: str, start: Any, declared: Any) -> None:
+    """Refuse a first accumulator that cannot be stored.
+
+    Raises:
+        TopologyError: it is of another type than the state holds.
+    """
+    if start is None:
+        return
+    reason: object = None
+    if declared is None:
+        try:
+            _ensure_plain(start)
+        except SerdeError as error:
+            reason = error
+    else:
+        reason = value_check(declared, "msgpack").fault(start)
+    if reason is not None:
+        raise TopologyError(
+            "the first accumulator is a value of the table, or a function that makes one; declare its type "
+            f"with value=: {fact_text(table=name, initial=shown(start), reason=reason)}"
+        )
 
 
 def _checked_call(
@@ -417,6 +441,8 @@ def declared_accumulators(
                 "values of this type cannot be kept in an aggregation; declare another with value=, or map "
                 f"the values first: {fact_text(table=name, type=type_name_of(declared), reason=error)}"
             ) from error
+        if isinstance(aggregator.initial, CopyOf):
+            _ensure_start(name, aggregator.initial.value, declared)
         slots.append(Slot(aggregator.form, declared, aggregator.stored))
     only_counts = all(aggregator.kind == "count" for aggregator in named.values())
     return made, state_serde(slots, only_counts=only_counts)

@@ -19,6 +19,7 @@ from streamcore.processing.dsl.checks import (
     check_agent_function,
     check_config,
     check_count,
+    check_flag,
     check_function,
     check_policy,
     declared_ms,
@@ -467,8 +468,14 @@ class App(CalledFunctions):
             tables_used_by,
         )
 
+    @declares
     def describe(self, *, mermaid: bool = False) -> str:
-        """Return the topology as text, or as a Mermaid flowchart."""
+        """Return the topology as text, or as a Mermaid flowchart.
+
+        Raises:
+            TopologyError: the declarations contradict each other.
+        """
+        check_flag(mermaid, "mermaid=")
         from streamcore.processing.topology.describe import mermaid_text, plain_text
 
         plan = self.plan()

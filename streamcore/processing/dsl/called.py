@@ -11,6 +11,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import (
     Duration,
     check_called,
+    check_flag,
     check_parameters,
     declared_ms,
     legal_name,
@@ -134,7 +135,7 @@ class CalledFunctions:
 
         @declares
         def declare(function: F) -> F:
-            command = name or (named_after(function) or "").replace("_", "-")
+            command = (named_after(function) or "").replace("_", "-") if name is None else name
             legal_name(command, "command")
             if command.startswith("-"):
                 raise TopologyError(f"a command's name does not begin with '-': {fact_text(command=command)}")
@@ -155,6 +156,8 @@ class CalledFunctions:
         crontab: str | None = None,
         timezone: tzinfo | None = None,
     ) -> Callable[[F], F]:
+        check_flag(leader, "leader=")
+
         @declares
         def declare(function: F) -> F:
             label = name or named_after(function) or "timer"

@@ -204,6 +204,16 @@ def check_count(value: Any, what: str, count_max: int, **place: object) -> int:
     return value
 
 
+def check_flag(value: Any, what: str, **place: object) -> None:
+    """Refuse a switch that is neither true nor false.
+
+    Raises:
+        TopologyError: the value is not a bool.
+    """
+    if not isinstance(value, bool):
+        raise TopologyError(f"{what} is True or False: {fact_text(**place, given=shown(value))}")
+
+
 def declared_ms(value: Any, what: str, *, least_ms: int = 1, **place: object) -> int:
     """Return a declared duration in milliseconds.
 

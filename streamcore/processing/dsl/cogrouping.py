@@ -11,7 +11,6 @@ mark. A mark is never written.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import Any, Generic, TypeVar
@@ -26,7 +25,7 @@ from streamcore.processing.dsl.flow import Destination, Flow, late_topic
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import Table, WindowedTable
 from streamcore.processing.dsl.windowed_stream import WindowedStream
-from streamcore.processing.topology.aggregator import Aggregator
+from streamcore.processing.topology.aggregator import Aggregator, CopyOf
 from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Map, Merge
@@ -237,7 +236,7 @@ def _adding(
     return Aggregator(
         kind="cogroup",
         # A copy for each key: a function that changes its accumulator in place must not reach the others.
-        initial=initial if callable(initial) else lambda: copy.deepcopy(initial),
+        initial=initial if callable(initial) else CopyOf(initial),
         add=add,
         add_many=lambda accumulator, values: reduce(add, values, accumulator),
         merge=merge,

@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Callable
 from keyword import iskeyword
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from streamcore.errors import TopologyError, fact_text
+from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.dsl.accumulators import (
     base_kind,
     declared_accumulators,
@@ -22,7 +22,7 @@ from streamcore.processing.dsl.accumulators import (
     values_type,
 )
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name, type_name
-from streamcore.processing.dsl.declaration import without_none
+from streamcore.processing.dsl.declaration import value_serde_for, without_none
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.topology.aggregator import Aggregator, as_it_is, ensure_can_merge, keeps_set
 from streamcore.processing.topology.code_locations import shown
@@ -158,6 +158,13 @@ def check_aggregators(
                 + fact_text(store=name, aggregation=attribute, given=shown(aggregator))
             )
         step = f"{name}.{attribute}" if len(named) > 1 else name
+        try:
+            value_serde_for(aggregator.declared_type, "msgpack")
+        except UsageError as error:
+            raise TopologyError(
+                "values of this type cannot be kept in an aggregation; declare another with value=: "
+                + fact_text(table=step, type=type_name(aggregator.declared_type), reason=error)
+            ) from error
         own = () if aggregator.of is None else (aggregator.of,)
         for function in aggregator.functions or own:
             check_function(function, step=step)
@@ -172,6 +179,10 @@ def check_aggregators(
         check_into(name, named, into, value_type=value_type)
 
 
+_WITHOUT_FIELDS: Final = (bool, int, float, str, bytes, list, tuple, set, frozenset)
+"""Classes that take no names, but have no signature that says so."""
+
+
 def check_into(
     name: str, named: dict[str, Aggregator[Any, Any]], into: Any, *, value_type: Any = None
 ) -> None:
@@ -180,8 +191,11 @@ def check_into(
     Raises:
         TopologyError: it is not callable, not with these names, or a field has another type than the result.
     """
-    if not callable(into):
-        raise TopologyError(f"into= is a class: {fact_text(store=name, given=shown(into))}")
+    if not callable(into) or into in _WITHOUT_FIELDS:
+        raise TopologyError(
+            "into= is a class with the names of the aggregations as fields: "
+            + fact_text(store=name, given=shown(into))
+        )
     try:
         signature = inspect.signature(into)
     except (ValueError, TypeError):

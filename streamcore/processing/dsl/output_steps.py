@@ -10,6 +10,7 @@ from streamcore.model import Record
 from streamcore.processing.dsl.checks import (
     PARTITION_COUNT_MAX,
     check_count,
+    check_flag,
     check_policy,
     check_sink_function,
     legal_name,
@@ -107,6 +108,7 @@ class OutputSteps(Steps[K, V], Generic[K, V]):
         step = self.flow.label(name, function, "sink")
         check_policy(on_error, step=step)
         check_count(batch, "batch=", BATCH_MAX, step=step)
+        check_flag(records, "records=", step=step)
         if retry is not None and not isinstance(retry, Retry):
             check_count(retry, "retry=, if it is not sc.retry(times=3),", BATCH_MAX, step=step)
             retry = repeat(retry)

@@ -62,6 +62,7 @@ class Store(Generic[K, V]):
     The table is named ``<processor>.<attribute>``. It has a changelog and can be queried like other tables.
     """
 
+    @declares
     def __init__(
         self,
         *,

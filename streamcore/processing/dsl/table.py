@@ -78,6 +78,7 @@ class Table(TableSteps[K, V], Generic[K, V]):
         ensure_hashable_keys(key_type, step=step)
         return GroupedTable(self.flow, function, key_type)
 
+    @declares
     def to_stream(self) -> Stream[K, V]:
         """Return the same stream as ``updates``."""
         return self.updates()
@@ -127,6 +128,7 @@ class WindowedTable(WindowedJoins[K, V], Generic[K, V]):
             f"once in an interval with updates(every='10s'): {fact_text(table=self.name)}"
         )
 
+    @declares
     def final(self) -> Stream[Windowed[K], V]:
         """Return one result per key and window, when the window closes; a result never changes later."""
         from streamcore.processing.dsl.stream import Stream

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -137,6 +138,8 @@ class Worker:
         if state not in ("rocksdb", "memory"):
             raise UsageError(f"state is 'rocksdb' or 'memory': {fact_text(state=repr(state))}")
         self.app = app
+        if not isinstance(data, str | PathLike):
+            raise UsageError(f"data= is the path of a folder: {fact_text(given=repr(data)[:80])}")
         self.data = Path(data)
         self.broker = None if broker is None else broker_place(broker)
         self._security = security

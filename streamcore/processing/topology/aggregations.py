@@ -9,7 +9,6 @@ NaN is greater than every number, as in DuckDB and PostgreSQL.
 from __future__ import annotations
 
 import builtins
-import copy
 import operator
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -19,7 +18,8 @@ from itertools import chain
 from typing import Any, Final, TypeVar, overload
 
 from streamcore.processing.topology import exact_numbers
-from streamcore.processing.topology.aggregator import Aggregator, Of, Value
+from streamcore.processing.topology.aggregator import Aggregator, CopyOf, Of, Value, as_it_is
+from streamcore.processing.topology.code_locations import declares
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -40,6 +40,7 @@ def _zero() -> int:
 def count() -> Aggregator[Any, int]: ...
 @overload
 def count(of: Callable[[Value], object]) -> Aggregator[Value, int]: ...
+@declares
 def count(of: Of | None = None) -> Aggregator[Any, int]:
     """Count the records; with ``of``, the records for which it is not ``None``."""
     return Aggregator(
@@ -61,6 +62,7 @@ def count(of: Of | None = None) -> Aggregator[Any, int]:
 def sum(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
 def sum(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T]: ...
+@declares
 def sum(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """Sum numbers, Decimals or timedeltas; the sum of no values is 0, or the result of ``value()``.
 
@@ -122,6 +124,7 @@ def _later(add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def min(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
 def min(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
+@declares
 def min(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The smallest value, ``None`` for no values; of equal ones the first.
 
@@ -145,6 +148,7 @@ def min(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
 def max(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
 def max(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
+@declares
 def max(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The largest value, ``None`` for no values; of equal ones the first.
 
@@ -172,6 +176,7 @@ def _merge_means(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
 def mean(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
 def mean(of: Callable[[Value], object], *, value: Any = ...) -> Aggregator[Value, Any]: ...
+@declares
 def mean(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The arithmetic mean of numbers, Decimals or timedeltas, ``None`` for no values; NaN if any is NaN.
 
@@ -214,6 +219,7 @@ def _deviations(kind: str, of: Of | None, result: Callable[[Any], float | None])
 def variance(of: None = ...) -> Aggregator[Any, float | None]: ...
 @overload
 def variance(of: Callable[[Value], object]) -> Aggregator[Value, float | None]: ...
+@declares
 def variance(of: Of | None = None) -> Aggregator[Any, float | None]:
     """The sample variance of numbers as a float, as ``var_samp`` in SQL; ``None`` for fewer than two values.
 
@@ -231,6 +237,7 @@ def stddev_of(accumulator: Sequence[Any]) -> float | None:
 def stddev(of: None = ...) -> Aggregator[Any, float | None]: ...
 @overload
 def stddev(of: Callable[[Value], object]) -> Aggregator[Value, float | None]: ...
+@declares
 def stddev(of: Of | None = None) -> Aggregator[Any, float | None]:
     """The standard deviation of a sample, the root of ``variance``; ``None`` for fewer than two values."""
     return _deviations("stddev", of, stddev_of)
@@ -240,6 +247,7 @@ def stddev(of: Of | None = None) -> Aggregator[Any, float | None]:
 def first(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
 def first(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
+@declares
 def first(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The value of the record that was processed first, ``None`` for no values.
 
@@ -262,6 +270,7 @@ def first(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
 def last(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
 def last(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
+@declares
 def last(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The value of the record that was processed last, ``None`` for no values; see ``first``."""
     return Aggregator(
@@ -324,6 +333,7 @@ def aggregation(
     result: None = ...,
     value: Any = ...,
 ) -> Aggregator[Value, Any]: ...
+@declares
 def aggregation(
     initial: Callable[[], Any],
     add: Callable[[Any, Any], Any],
@@ -353,7 +363,7 @@ def aggregation(
         add_many=lambda accumulator, values: reduce(add, values, accumulator),
         merge=merge,
         remove=remove,
-        result=result or (lambda accumulator: accumulator),
+        result=as_it_is if result is None else result,
         of=of,
         counts_none=of is None,
         declared_type=value,
@@ -384,8 +394,7 @@ def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator[Any,
     """Return the aggregation of ``stream.fold``; ``initial`` is a value or a function that makes one."""
     return Aggregator(
         kind="fold",
-        # A copy for each key: a function that changes its accumulator in place must not reach the others.
-        initial=initial if callable(initial) else lambda: copy.deepcopy(initial),
+        initial=initial if callable(initial) else CopyOf(initial),
         add=function,
         add_many=lambda accumulator, values: reduce(function, values, accumulator),
         counts_none=True,

@@ -17,6 +17,7 @@ Two more functions exist where the aggregation has a meaning for them:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
@@ -53,6 +54,19 @@ Form: TypeAlias = Literal["own", "plain", "value", "values", "ranked", "counted"
 def as_it_is(accumulator: Any) -> Any:
     """Return the accumulator: the result of most aggregations."""
     return accumulator
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOf:
+    """Makes first accumulators of a value: a copy for each key, because a function may change its own in
+    place.
+    """
+
+    value: Any
+
+    def __call__(self) -> Any:
+        """Return a copy of the value."""
+        return copy.deepcopy(self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

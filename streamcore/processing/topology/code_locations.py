@@ -23,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _PACKAGE: Final = "streamcore"
 _HAS_FACTS = re.compile(r": [a-z_]+=")
+_NAMES_STEP = re.compile(r" (step|table|store|topic|agent|timer|command|hook|stream|app)=")
+"""The facts by which an error says what was declared."""
 _LETTERS_MAX: Final = 80
 
 
@@ -71,6 +73,8 @@ def declares(function: F) -> F:
         try:
             return function(*arguments, **named)
         except UsageError as error:
+            if _NAMES_STEP.search(str(error)) is None and not _is_called_from_package():
+                add_fact(error, "step", _step_of(function, arguments))
             add_fact(error, "at", caller_location())
             raise
         except TypeError as error:
@@ -79,16 +83,42 @@ def declares(function: F) -> F:
                 raise
             # Python names the class that defines the method, which is none that users write.
             reason = str(error).replace(function.__qualname__, function.__name__)
-            message = f"the arguments do not fit: {fact_text(reason=reason, at=caller_location())}"
+            facts = fact_text(reason=reason, step=_step_of(function, arguments), at=caller_location())
+            message = f"the arguments do not fit: {facts}"
             raise TopologyError(message) from None
 
     return call  # type: ignore[return-value]
 
 
+def _is_called_from_package() -> bool:
+    """Whether another call of this package, and not the user, made the call that ``declares`` marks."""
+    caller = sys._getframe(2).f_globals.get("__name__", "")
+    return bool(caller.partition(".")[0] == _PACKAGE)
+
+
+def _step_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """Return a call as the user reads it: the name of the stream or table, and that of the method."""
+    name = function.__name__
+    if "." not in function.__qualname__ or not arguments:
+        return f"sc.{name}"
+    receiver = arguments[0]
+    if name == "__init__":
+        return f"sc.{type(receiver).__name__}"
+    found = getattr(receiver, "name", None)
+    return f"{found if isinstance(found, str) else type(receiver).__name__.lower()}.{name}"
+
+
 def add_fact(error: StreamCoreError, name: str, value: object) -> None:
-    """Add a fact to an error's message, unless the message has a fact of this name."""
+    """Add a fact to an error's message, before its location, unless the message has a fact of this name."""
     message = str(error)
-    if f" {name}=" not in message:
+    text, has_location, location = message.rpartition(" at=")
+    if f" {name}=" in message:
+        return
+    if has_location and " " not in location:
+        separator = " " if _HAS_FACTS.search(text) else ": "
+        message = f"{text}{separator}{fact_text(**{name: value})} at={location}"
+        error.args = (message, *error.args[1:])
+    else:
         separator = " " if _HAS_FACTS.search(message) else ": "
         error.args = (f"{message}{separator}{fact_text(**{name: value})}", *error.args[1:])
 

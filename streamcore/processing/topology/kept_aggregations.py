@@ -110,6 +110,7 @@ def argmin(
 def argmin(
     by: Callable[[Value], object], *, of: Callable[[Value], T | None], value: Any = ...
 ) -> Aggregator[Value, T | None]: ...
+@declares
 def argmin(by: Of, *, of: Of | None = None, value: Any = None) -> Aggregator[Any, Any]:
     """The value for which ``by`` is smallest, ``None`` for no values; of equal ones the first.
 
@@ -129,6 +130,7 @@ def argmax(
 def argmax(
     by: Callable[[Value], object], *, of: Callable[[Value], T | None], value: Any = ...
 ) -> Aggregator[Value, T | None]: ...
+@declares
 def argmax(by: Of, *, of: Of | None = None, value: Any = None) -> Aggregator[Any, Any]:
     """The value for which ``by`` is greatest, ``None`` for no values; of equal ones the first.
 

@@ -197,7 +197,9 @@ def test_two_tables_of_one_name_are_refused() -> None:
     numbers = app.topic("numbers", key=str, value=int)
     numbers.count("same")
 
-    with pytest.raises(sc.TopologyError, match=r"two tables have one name.* name=same first=.*\.py:\d+ at="):
+    with pytest.raises(
+        sc.TopologyError, match=r"two tables .* name=same first=.*\.py:\d+ step=app\.table at="
+    ):
         app.table("same")
 
 

@@ -60,7 +60,7 @@ def declared(name: str, *, size: int = 0) -> str:
 
 
 def test_an_error_of_a_declaration_ends_with_its_place() -> None:
-    with pytest.raises(UsageError, match=r"not negative: at=.*test_code_locations\.py:\d+$"):
+    with pytest.raises(UsageError, match=r"not negative: step=sc.declared at=.*test_code_locations\.py:\d+$"):
         declared("a", size=-1)
 
 
