@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from streamcore.clock import Clock
-from streamcore.errors import RebalanceInProgressError, StaleGenerationError, StreamCoreError, fact_text
+from streamcore.errors import (
+    RebalanceInProgressError,
+    StaleGenerationError,
+    StreamCoreError,
+    TopologyError,
+    fact_text,
+)
 from streamcore.log.client.port import Log
 from streamcore.model import Membership, TopicPartition
 from streamcore.processing.runtime.commit import TaskState
@@ -22,6 +28,7 @@ from streamcore.processing.runtime.task import TaskId
 from streamcore.processing.runtime.task_group import TaskGroup, leading_topics
 from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.runtime.waking import Waking
+from streamcore.processing.topology.timers import Timer
 
 _logger = logging.getLogger(__name__)
 
@@ -47,11 +54,19 @@ class TaskHolder(Protocol):
 class SharedTasks:
     """The tasks of one worker of several. For the worker's thread."""
 
-    def __init__(self, group: TaskGroup, clock: Clock, wake: Callable[[], None]) -> None:
-        """``wake`` is called, from any thread, when ``follow`` has work."""
+    def __init__(
+        self, group: TaskGroup, clock: Clock, wake: Callable[[], None], timers: Iterable[Timer] = ()
+    ) -> None:
+        """Prepare; ``begin`` joins the group.
+
+        Args:
+            wake: called, from any thread, when ``follow`` has work.
+            timers: the timers of the application.
+        """
         self._group = group
         self._clock = clock
         self._wake = wake
+        self._timers = timers
         self._task_set: TaskSet
         self._opening: OpeningTasks | None = None
 
@@ -65,10 +80,18 @@ class SharedTasks:
 
         Raises:
             StreamCoreError: the partitions of topics have changed in a way that needs a new start.
+            TopologyError: a timer has ``leader=True``, and the application reads no topic.
         """
         if self._opening is not None:
             self._opening.close()
         topics = leading_topics(task_set.plan, task_set.counts)
+        leading = next((timer for timer in self._timers if timer.leader), None)
+        if leading is not None and not topics:
+            raise TopologyError(
+                "the worker of the application's first task calls the timers with leader=True, and an "
+                "application that reads no topic has no task: leave out leader=True and run one worker, or "
+                f"declare a topic that the application reads: {fact_text(timer=leading.name)}"
+            )
         if not self._group.topics:
             self._group.join(topics, self._wake)
         elif topics != self._group.topics:

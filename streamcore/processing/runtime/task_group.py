@@ -95,10 +95,15 @@ class TaskGroup:
     def join(self, topics: Mapping[TopicName, str], wake: Callable[[], None]) -> None:
         """Join the group, with the leading topics of the sub-topologies.
 
+        An application without tasks, which has only global tables, joins no group: there is nothing to share.
+
         Args:
             wake: called from another thread when the tasks of the worker have changed.
         """
         self._topics, self._wake = dict(topics), wake
+        if not topics:
+            self._has_joined = True
+            return
         self._thread = threading.Thread(
             target=self._stay, name=f"streamcore-tasks-{self._app_id}", daemon=True
         )

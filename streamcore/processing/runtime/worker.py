@@ -102,7 +102,8 @@ class TaskWorker:
         self._engines = OpenEngines(engines)
         self._failures = FailureLog(clock.monotonic_s)
         self._waking = Waking()
-        self._shared = None if group is None else SharedTasks(group, clock, self._waking.set_from_any_thread)
+        wake, timers = self._waking.set_from_any_thread, application.timers
+        self._shared = None if group is None else SharedTasks(group, clock, wake, timers)
         self._redoing = Redoing()
         self.task_set: TaskSet
         self._open_task_set()

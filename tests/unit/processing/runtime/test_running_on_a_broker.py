@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +95,42 @@ def test_an_input_with_as_many_records_that_is_created_again_under_a_worker_is_c
 
     assert answer is not None
     assert answer.value == 9
+
+
+@pytest.mark.slow
+def test_an_application_that_has_only_a_global_table_follows_it(served: ServedLog, tmp_path: Path) -> None:
+    app = sc.App("reader")
+    prices = app.topic("prices", key=str, value=int, partitions=2).global_table("prices")
+    with sc.connect(served.address) as log:
+        log.create_topic("prices", partitions=2)
+        with log.producer() as producer:
+            producer.send_and_wait("prices", key=b"tea", value=b"3")
+
+    with sc.run(app, data=tmp_path / "state", broker=served.address) as running:
+        running.wait_until_caught_up("30s")
+
+        found = running.table(prices).get("tea")
+        assert found is not None
+        assert found.value == 3
+
+
+@pytest.mark.slow
+def test_the_timers_of_an_application_without_inputs_are_called(served: ServedLog, tmp_path: Path) -> None:
+    app = sc.App("clock")
+    called = threading.Event()
+    app.timer("10ms")(called.set)
+
+    with sc.run(app, data=tmp_path / "state", broker=served.address):
+        assert called.wait(30)
+
+
+@pytest.mark.slow
+def test_a_timer_for_one_worker_needs_a_task_that_says_which_one(served: ServedLog, tmp_path: Path) -> None:
+    app = sc.App("clock")
+    app.timer("10ms", name="tick", leader=True)(lambda: None)
+
+    with (
+        pytest.raises(sc.TopologyError, match=r"leave out leader=True .* timer=tick"),
+        sc.run(app, data=tmp_path / "state", broker=served.address),
+    ):
+        pass

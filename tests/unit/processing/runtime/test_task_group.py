@@ -147,3 +147,17 @@ def ended_with(group: TaskGroup) -> str:
     with pytest.raises(sc.UsageError) as raised:
         await_true(lambda: group.assigned() == {TASKS[0]})
     return str(raised.value)
+
+
+def test_an_application_without_tasks_joins_no_group() -> None:
+    class NoGroup:
+        def join_group(self, *_: object) -> None:
+            raise AssertionError("there is nothing to share")
+
+    group = TaskGroup(NoGroup(), "shop", SystemClock(), client_id="me")  # type: ignore[arg-type]
+
+    group.join({}, lambda: None)
+
+    assert group.has_joined
+    assert group.assigned() == frozenset()
+    group.close()
