@@ -184,9 +184,7 @@ def _model_fault(value: Any, data: bytes | None = None) -> str | None:
             read = model.model_validate_json(data)
     except Exception as error:  # noqa: BLE001 - validators are user code
         return with_facts(" that validates", error=str(error).replace(chr(10), " "))
-    if _holds_untyped(model, ()) and not _same(
-        value.model_dump(warnings=False), read.model_dump(warnings=False)
-    ):
+    if _holds_untyped(model, ()) and not _same(value, read):
         return ", and not plain data where no type is declared: it would come back as something else"
     return None
 
@@ -206,6 +204,10 @@ def _holds_untyped(found: Any, seen: tuple[Any, ...]) -> bool:
 def _same(left: Any, right: Any) -> bool:
     if type(left) is not type(right):
         return False
+    if is_pydantic(type(left)):  # not by model_dump(), which makes dicts of the dataclasses in it
+        return all(
+            _same(getattr(left, name), getattr(right, name)) for name in type(left).model_fields
+        ) and _same(left.model_extra, right.model_extra)
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     if isinstance(left, list | tuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -346,6 +347,9 @@ def test_types_whose_values_cannot_be_read_again_are_refused_where_they_are_decl
         (Loose, Loose(WHEN), "at=.content"),
         (Loose, Loose([Point(1)]), "at=.content[0]"),
         (LooseModel, LooseModel(content=(1,)), "plain data"),
+        (LooseModel, LooseModel(content=Point(1)), "plain data"),
+        (LooseModel, LooseModel(content=[LooseModel(content=1)]), "plain data"),
+        (LooseModel, LooseModel(content=OrderedDict(a=1)), "plain data"),
         (dict, {"a": {(1, 2): 3}}, "keys"),
     ],
 )
