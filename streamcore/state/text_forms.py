@@ -7,6 +7,8 @@
     bytes          a string if it is UTF-8, or {"base64":"..."}    the text itself, or {"base64":"..."}
     int, float     a number; "Infinity", "-Infinity"               the same without quotes
     bool           true, false                                     the same
+    decimal, uuid  a string: "1.5"                                 the same without quotes
+    dates, times   a string: "2020-01-01T00:00:00Z", "P1D"         the same without quotes
     any            null, true, a number, a string, an array,       JSON if it is a key, otherwise the text:
                    {"base64":"..."}, {"float":"Infinity"}          7 is a number, abc and "7" are texts
     (str,int)      an array of the fields: ["JFK",7]               the same
@@ -23,7 +25,10 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from typing import Any
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -36,6 +41,16 @@ from streamcore.state.queries import Answer
 
 _NO_KEY = (msgspec.DecodeError, OverflowError, RecursionError, SerdeError, ValueError)
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
+
+_TYPES_AS_STRINGS: Final[Mapping[str, Any]] = {
+    "decimal": Decimal,
+    "uuid": UUID,
+    "date": date,
+    "datetime": datetime,
+    "time": time,
+    "timedelta": timedelta,
+}
+"""The codecs of keys whose JSON form is a string that msgspec writes and reads."""
 
 
 def parse_key(codec: KeyCodec[Any], text: str) -> Any:
@@ -168,7 +183,7 @@ def _is_text_of(codec_name: str, text: str) -> bool:
         case "bytes":
             return not _is_base64_form(text)
         case _:
-            return False
+            return codec_name in _TYPES_AS_STRINGS
 
 
 def _key_from_text(codec_name: str, text: str) -> Any:
@@ -188,6 +203,8 @@ def _key_from_text(codec_name: str, text: str) -> Any:
         except _NO_KEY:
             return text
         return key
+    if codec_name in _TYPES_AS_STRINGS:
+        return _key_from_json(codec_name, text)
     return _key_from_json(codec_name, _json(text))
 
 
@@ -256,6 +273,8 @@ def _key_from_json(codec_name: str, plain: Any) -> Any:
             return _INFINITIES[name]
         case "any", _:
             return _key_from_base64(plain)
+        case _, str() if codec_name in _TYPES_AS_STRINGS and plain == plain.strip():
+            return msgspec.convert(plain, _TYPES_AS_STRINGS[codec_name])
         case _:
             raise ValueError(f"not of type {codec_name}")
 
@@ -273,7 +292,7 @@ def _key_as_json(codec_name: str, key: Any) -> Any:
         return {"float": name} if codec_name == "any" else name
     if isinstance(key, tuple):
         return [_key_as_json("any", part) for part in key]
-    return key
+    return msgspec.to_builtins(key) if codec_name in _TYPES_AS_STRINGS else key
 
 
 def _field_names(codec_name: str) -> list[str]:

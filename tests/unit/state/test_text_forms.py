@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -38,6 +41,8 @@ ANY = st.recursive(
     st.none() | st.booleans() | INT64 | FLOATS | st.text() | st.binary(),
     lambda part: st.lists(part).map(tuple),
 )
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)
+DATETIMES = st.datetimes() | st.datetimes(timezones=st.just(UTC))
 FORMS = (
     *(
         '{"base64":"YQ=="}',
@@ -81,6 +86,16 @@ TEXTS = st.text() | LOOKS_LIKE_A_FORM
         (tuple[str, int], '["JFK",7]', ("JFK", 7)),
         (Leg, '["JFK",7]', Leg("JFK", 7)),
         (tuple[str, int | None], '["JFK",null]', ("JFK", None)),
+        (Decimal, "-1.5", Decimal("-1.5")),
+        (UUID, str(UUID(int=5)), UUID(int=5)),
+        (date, "2020-02-29", date(2020, 2, 29)),
+        (datetime, "2020-01-01T00:00:00Z", datetime(2020, 1, 1, tzinfo=UTC)),
+        (datetime, "2020-01-01T00:00:00", datetime(2020, 1, 1)),
+        (time, "01:02:03.000004", time(1, 2, 3, 4)),
+        (timedelta, "P1DT1S", timedelta(days=1, seconds=1)),
+        (tuple[date, str], '["2020-02-29","a"]', (date(2020, 2, 29), "a")),
+        (tuple[Decimal | None, UUID], f'["1.5","{UUID(int=5)}"]', (Decimal("1.5"), UUID(int=5))),
+        (tuple[Decimal | None, UUID], f'[null,"{UUID(int=5)}"]', (None, UUID(int=5))),
     ],
 )
 def test_a_text_is_read_by_the_key_type(key_type: Any, text: str, key: object) -> None:
@@ -111,6 +126,15 @@ def test_a_text_is_read_by_the_key_type(key_type: Any, text: str, key: object) -
         (float, "NaN"),
         (str, "\udcff"),
         (None, "\udcff"),
+        (Decimal, " 1.5"),
+        (Decimal, "one"),
+        (Decimal, "NaN"),
+        (UUID, "5"),
+        (date, "2020-02-30"),
+        (date, '"2020-02-29"'),
+        (datetime, "2020-01-01"),
+        (timedelta, "1 day"),
+        (tuple[date, str], '["x","a"]'),
     ],
 )
 def test_a_text_that_is_no_key_is_refused(key_type: Any, text: str) -> None:
@@ -129,6 +153,13 @@ _KEYS = pytest.mark.parametrize(
         (tuple[bytes, float | None], st.tuples(st.binary(), st.none() | FLOATS)),
         (tuple[str, int], st.tuples(st.text(), INT64)),
         (Leg, st.builds(Leg, st.text(), INT64)),
+        (Decimal, DECIMALS),
+        (UUID, st.uuids()),
+        (date, st.dates()),
+        (datetime, DATETIMES),
+        (time, st.times()),
+        (timedelta, st.timedeltas()),
+        (tuple[Decimal, datetime | None], st.tuples(DECIMALS, st.none() | DATETIMES)),
     ],
 )
 
