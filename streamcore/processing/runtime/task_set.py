@@ -197,7 +197,8 @@ def open_task_set(
     if plan.global_tables:
         _open_global_tables(task_set, application, log, engines, clock, progress)
     builder.global_tables = task_set.global_tables
-    if not is_shared:
+    # An application with global tables alone has no task that others could open.
+    if not is_shared or not task_set.all_ids():
         task_set.add([task_set.open(task_id) for task_id in task_set.all_ids()])
     return task_set
 

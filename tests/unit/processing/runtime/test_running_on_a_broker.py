@@ -134,3 +134,22 @@ def test_a_timer_for_one_worker_needs_a_task_that_says_which_one(served: ServedL
         sc.run(app, data=tmp_path / "state", broker=served.address),
     ):
         pass
+
+
+@pytest.mark.slow
+def test_partitions_added_to_the_topic_of_a_global_table_are_refused_at_the_next_start(
+    served: ServedLog, tmp_path: Path
+) -> None:
+    app = sc.App("reader")
+    app.topic("prices", key=str, value=int).global_table("prices")
+    with sc.connect(served.address) as log:
+        log.create_topic("prices", partitions=1)
+        with sc.run(app, data=tmp_path / "state", broker=served.address) as running:
+            running.wait_until_caught_up("30s")
+        log.alter_topic("prices", partitions=2)
+
+        with (
+            pytest.raises(sc.TopologyError, match="copy its records into a new topic of 2 partitions"),
+            sc.run(app, data=tmp_path / "state", broker=served.address),
+        ):
+            pass
