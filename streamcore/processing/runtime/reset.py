@@ -19,6 +19,7 @@ from streamcore.errors import UnknownTopicError, UsageError, fact_text
 from streamcore.log.client.port import Log, Producer
 from streamcore.log.groups import ResetTarget, reset_offsets
 from streamcore.model import CommittedOffset, Offset, TopicName, TopicPartition
+from streamcore.processing.runtime.notes import InputNote
 from streamcore.processing.topology.nodes import Repartition, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, topics_written_by
 from streamcore.state import changelog
@@ -215,7 +216,12 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
         if reset.start_offsets:
             transaction.commit_offsets(
                 reset.app_id,
-                {partition: CommittedOffset(offset) for partition, offset in reset.start_offsets.items()},
+                # With a note: a worker that finds these offsets where another worker has begun already takes
+                # them for the application's own.
+                {
+                    partition: CommittedOffset(offset, InputNote().text())
+                    for partition, offset in reset.start_offsets.items()
+                },
             )
 
 

@@ -10,6 +10,7 @@ import pytest
 import streamcore as sc
 from streamcore.log.client.application_groups import worker_transactional_id
 from streamcore.model import TopicPartition
+from streamcore.processing.runtime.guards import ensure_own_offsets
 from streamcore.processing.runtime.reset import (
     ResetPlan,
     carry_out,
@@ -110,6 +111,20 @@ def test_what_an_application_writes_and_reads_is_read_from_its_end(house: House)
 
     assert found.read_from_end == ("middle",)
     assert house.run(app(), "counts") == {"a": 2, "b": 1}
+
+
+def test_the_offsets_of_a_reset_are_not_taken_for_those_of_another_program(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.run(counting())
+    records = read_records(house.log, "counting")  # as another worker leaves them that starts before
+    reset(house, counting())
+
+    committed = house.log.committed("counting", [NUMBERS])
+    ensure_own_offsets("counting", [NUMBERS], committed, {}, records, [], may_lose_end=False)
+
+    assert committed[NUMBERS].offset == 0
+    assert caplog.messages == []
 
 
 def test_a_reset_begins_where_it_is_told_to(house: House) -> None:
