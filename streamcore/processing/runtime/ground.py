@@ -15,6 +15,7 @@ from streamcore.errors import fact_text
 from streamcore.log.client.port import Log, Producer, TopicDescription
 from streamcore.model import Isolation, TopicName, TopicPartition
 from streamcore.processing.runtime.guards import (
+    ensure_followed_topics,
     ensure_no_reset_is_open,
     ensure_partitions,
     ensure_tables,
@@ -85,6 +86,7 @@ def ground_of(application: Application, log: Log, clock: Clock, producer: Produc
     elif replaced:
         raise replaced_input_error(app_id, replaced[0], existing)
     _ensure_nothing_waits(log, plan, records, existing)
+    ensure_followed_topics(plan, records, existing)
     counts = ensure_topics(log, application, records.inputs)
     existing = dict(log.topics())
     ensure_partitions(plan, records, counts, existing)

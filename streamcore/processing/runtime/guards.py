@@ -161,6 +161,26 @@ def left_records_error(app_id: str, partition: TopicPartition, offset: Offset) -
     )
 
 
+def ensure_followed_topics(
+    plan: Plan, records: ApplicationRecords, existing: Mapping[TopicName, TopicDescription]
+) -> None:
+    """Refuse added partitions of a topic that is read as a table, before they are compared with other inputs.
+
+    Raises:
+        TopologyError: with what to do.
+    """
+    for sub_topology in plan.sub_topologies:
+        for store in sub_topology.stores:
+            topic = store.source_topic
+            if topic is None or topic.internal or topic.name not in existing:
+                continue
+            record, found = records.inputs.get(topic.name), existing[topic.name]
+            if record is None or record.topic_id is None or found.topic_id != UUID(record.topic_id):
+                continue
+            if found.partition_count > record.partitions:
+                raise _copy_topic_error([store.name], topic.name, record.partitions, found.partition_count)
+
+
 def ensure_partitions(
     plan: Plan,
     records: ApplicationRecords,

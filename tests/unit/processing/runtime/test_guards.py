@@ -280,6 +280,25 @@ def test_partitions_added_to_a_topic_read_as_a_table_ask_for_a_copy(house: House
         house.run(app)
 
 
+@pytest.mark.parametrize("side", ["references", "referenced", "beside a stream"])
+def test_partitions_added_to_a_table_that_others_meet_ask_for_a_copy(house: House, side: str) -> None:
+    house.log.create_topic("others")
+    app = sc.App("joining")
+    numbers = app.topic("numbers", key=str, value=int).table("kept")
+    others = app.topic("others", key=str, value=int)
+    if side == "references":
+        numbers.join(others.table("more"), lambda value, other: value, on=lambda value: "a", name="joined")
+    elif side == "referenced":
+        others.table("more").join(numbers, lambda value, other: value, on=lambda value: "a", name="joined")
+    else:
+        others.join(numbers, lambda value, other: value, name="joined")
+    house.run(app)
+    house.log.alter_topic("numbers", partitions=2)
+
+    with pytest.raises(sc.TopologyError, match="copy its records into a new topic of 2 partitions"):
+        house.run(app)
+
+
 def copying(partitions: int | None = None) -> sc.App:
     app = sc.App("copying")
     app.topic("numbers", key=str, value=int, partitions=partitions).map(
