@@ -27,7 +27,9 @@ END_BYTES: Final = 8
 START_BYTES: Final = 8
 
 _NUMBER = struct.Struct(">Q")
-_pack = _NUMBER.pack
+PACK_NUMBER: Final = _NUMBER.pack
+"""Packs a period, an end or a start; for loops that cannot call a function for each session."""
+_pack = PACK_NUMBER
 _PERIOD_MS_MIN: Final = 60_000
 _GAPS_IN_PERIOD: Final = 8
 

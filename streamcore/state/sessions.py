@@ -1,8 +1,7 @@
 """A store of sessions: those that may still change in memory, all of them in the engine.
 
-The open sessions of a task are objects, found by their key. Their ends are also in a heap, so that closing
-costs what closes: an entry is pushed when a session begins, and again when it comes up and the session has
-gone on meanwhile. A session that closed stays in the engine, for queries, until its period is dropped.
+The open sessions of a task are objects, found by their key, and for closing by their end (``session_ends``).
+A session that closed stays in the engine, for queries, until its period is dropped.
 
 A session is stored under its end (``session_keys``). One that goes on in a later commit interval leaves its
 former key, and one that was united with another leaves its key for good; both keys are deleted in the engine
@@ -11,8 +10,8 @@ and in the changelog, which therefore holds tombstones that a restore must see (
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
-from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -21,20 +20,23 @@ from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyCodec
 from streamcore.state.overlay import laid_over
+from streamcore.state.session_ends import SessionEnds
 from streamcore.state.session_keys import (
+    PACK_NUMBER,
     START_BYTES,
     end_in,
     key_in,
     period_key,
+    session_key,
     session_keys,
-    session_values,
     start_in,
 )
 from streamcore.state.write_back import WriteBack
 
 V = TypeVar("V")
 
-_LAST_END_MS: Final = 2**63
+_SPANS_IN_PERIOD: Final = 512
+"""So many that few sessions end in the span that is due, and most have gone on before it is due."""
 
 
 class Session:
@@ -76,11 +78,10 @@ class SessionStore(WriteBack[Any, V]):
         super().__init__(engine, store, keys, encode, decode, value_type=value_type)
         self._period_ms = period_ms
         self._open: dict[Any, list[Session]] | None = None
-        self._closing: list[tuple[int, int, Any]] = []
-        self._number = 0
+        self._ends = self._no_ends()
         self._changed_sessions: dict[Session, None] = {}
         self._absorbed: list[tuple[Any, int]] = []
-        self._draining_writes: dict[bytes, bytes | None] = {}
+        self._draining_writes: StoreWrites | None = None
         self._dropped_before_ms = 0
         self._applied_drop_ms = 0
         self._draining_drop_ms = 0
@@ -144,20 +145,10 @@ class SessionStore(WriteBack[Any, V]):
 
     def close_before(self, end_ms: TimestampMs) -> list[Session]:
         """Close the sessions that end before ``end_ms``; return them in any order."""
-        closing = self._closing
-        if not closing or closing[0][0] >= end_ms:
-            return []
-        found: list[Session] = []
-        while closing and closing[0][0] < end_ms:
-            _, number, session = closing[0]
-            if session.is_open and session.end_ms >= end_ms:
-                heapreplace(closing, (session.end_ms, number, session))
-                continue
-            heappop(closing)
-            if session.is_open:
-                self._leave(session)
-                found.append(session)
-        return found
+        closed = self._ends.before(end_ms)
+        for session in closed:
+            self._leave(session)
+        return closed
 
     def in_order(self, sessions: list[Session]) -> list[Session]:
         """Return sessions by end, and then by the bytes of the key."""
@@ -236,7 +227,6 @@ class SessionStore(WriteBack[Any, V]):
             session.stored_end_ms = session.end_ms
         self._changed_sessions = {}
         self._absorbed = []
-        self._draining_writes = writes
         self._draining_drop_ms = self._dropped_before_ms
         ranges = []
         # As in ``WindowStore``: a range is deleted only where there is something.
@@ -245,21 +235,22 @@ class SessionStore(WriteBack[Any, V]):
         if not writes and not ranges:
             return None
         keys = sorted(writes)
-        return StoreWrites(self.store, keys, list(map(writes.__getitem__, keys)), ranges)
+        self._draining_writes = StoreWrites(self.store, keys, list(map(writes.__getitem__, keys)), ranges)
+        return self._draining_writes
 
     def committed(self) -> None:
         """As in ``WriteBack``."""
-        self._draining_writes = {}
+        self._draining_writes = None
         self._applied_drop_ms = self._draining_drop_ms
 
     def abort(self) -> None:
         """As in ``WriteBack``: the open sessions are read from the engine again."""
         super().abort()
         self._open = None
-        self._closing = []
+        self._ends = self._no_ends()
         self._changed_sessions = {}
         self._absorbed = []
-        self._draining_writes = {}
+        self._draining_writes = None
         self._dropped_before_ms = self._draining_drop_ms = self._applied_drop_ms
 
     def put(self, key: Any, value: V | None) -> None:
@@ -280,20 +271,22 @@ class SessionStore(WriteBack[Any, V]):
         else:
             found.append(session)
             found.sort(key=attrgetter("start_ms"))
-        self._number += 1
-        heappush(self._closing, (session.end_ms, self._number, session))
+        self._ends.add(session)
+
+    def _no_ends(self) -> SessionEnds[Session]:
+        return SessionEnds(max(1, self._period_ms // _SPANS_IN_PERIOD))
 
     def _pairs(self, end_from_ms: TimestampMs) -> Iterator[tuple[bytes, bytes]]:
         """Return what is stored for the sessions from the period of an end on, in the order of the store."""
         start = period_key(self._period_ms, max(end_from_ms, self._dropped_before_ms))
-        overlay = {data: found for data, found in self._draining_writes.items() if data >= start}
+        overlay: dict[bytes, bytes | None] = {}
+        if self._draining_writes is not None:
+            draining = self._draining_writes
+            first = bisect_left(draining.keys, start)
+            overlay = dict(zip(draining.keys[first:], draining.values[first:], strict=True))
         overlay |= {data: found for data, found in self._writes().items() if data >= start}
         pairs = self._engine.scan(self.store, start, None)
         return laid_over(pairs, overlay) if overlay else pairs
-
-    def _stored_values(self, sessions: Sequence[Any]) -> list[bytes]:
-        """Return what is stored for sessions."""
-        return session_values([session.start_ms for session in sessions], self._encoded_values(sessions))
 
     def _leave(self, session: Session) -> None:
         assert self._open is not None
@@ -308,18 +301,33 @@ class SessionStore(WriteBack[Any, V]):
         """Return the changes since the last drain, encoded."""
         changed = list(self._changed_sessions)
         keys = self._keys.encode_identities([session.identity for session in changed])
-        moved = [
-            (key, session.stored_end_ms)
-            for key, session in zip(keys, changed, strict=True)
-            if session.stored_end_ms is not None and session.stored_end_ms != session.end_ms
-        ]
+        values = self._encoded_values(changed)
         absorbed = self._keys.encode_identities([identity for identity, _ in self._absorbed])
-        moved += zip(absorbed, [stored_end_ms for _, stored_end_ms in self._absorbed], strict=True)
-        former = session_keys(self._period_ms, [key for key, _ in moved], [end_ms for _, end_ms in moved])
-        writes: dict[bytes, bytes | None] = dict.fromkeys(former)
+        absorbed_ends_ms = [stored_end_ms for _, stored_end_ms in self._absorbed]
+        writes: dict[bytes, bytes | None] = dict.fromkeys(
+            session_keys(self._period_ms, absorbed, absorbed_ends_ms)
+        )
+        present: list[bytes] = []
+        stored: list[bytes] = []
+        # In one pass, since the sessions of many keys are not in the processor's cache: each pass over them
+        # costs as much as all that is done with them. The ends of a commit are in few periods.
+        period_ms, pack = self._period_ms, PACK_NUMBER
+        period, from_ms, until_ms = b"", 0, 0
+        for key, value, session in zip(keys, values, changed, strict=True):
+            end_ms, stored_end_ms = session.end_ms, session.stored_end_ms
+            if not from_ms <= end_ms < until_ms:
+                from_ms = end_ms - end_ms % period_ms
+                until_ms = from_ms + period_ms
+                period = pack(from_ms)
+            if stored_end_ms is not None and stored_end_ms != end_ms:
+                if from_ms <= stored_end_ms:
+                    writes[period + key + pack(stored_end_ms)] = None
+                else:
+                    writes[session_key(period_ms, key, stored_end_ms)] = None
+            present.append(period + key + pack(end_ms))
+            stored.append(pack(session.start_ms) + value)
         # After all deletions: a session may end where one that it absorbed ended.
-        present = session_keys(self._period_ms, keys, [session.end_ms for session in changed])
-        writes.update(zip(present, self._stored_values(changed), strict=True))
+        writes.update(zip(present, stored, strict=True))
         return writes
 
     def _encoded_values(self, sessions: Sequence[Any]) -> list[bytes]:

@@ -87,6 +87,8 @@ class SlidingStore(SessionStore[V]):
             engine, store, keys, encode, decode, period_ms=period_of_gap(size_ms), value_type=value_type
         )
         self._length_ms = size_ms + 1
+        self._closing: list[tuple[int, int, Any]] = []
+        self._number = 0
         self._due_ms: dict[Any, int] = {}
         """By the identity of a key, the end of its first open window; without one, the end as of which its
         last closed window is forgotten. The heap may hold other entries of a key, which mean nothing.
@@ -209,6 +211,7 @@ class SlidingStore(SessionStore[V]):
     def abort(self) -> None:
         """As in ``WriteBack``: the open windows are read from the engine again."""
         super().abort()
+        self._closing = []
         self._due_ms = {}
 
     # -- within
