@@ -67,7 +67,8 @@ def _replay(app: App, address: LogAddress, topic: str | None, count_max: int | N
                 )
             typer.confirm("Send them?", abort=True)
         sent = replay.replay(topic=topic, count_max=count_max)
-    print_note(f"{sent.count} dead letters were sent again")
+    letters = "1 dead letter was" if sent.count == 1 else f"{sent.count} dead letters were"
+    print_note(f"{letters} sent again")
 
 
 def replay_lines(planned: Replayed) -> list[str]:

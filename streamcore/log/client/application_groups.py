@@ -41,7 +41,7 @@ def ensure_not_an_application(group: str, topics: Container[TopicName], doing: s
         raise UsageError(
             with_facts(
                 f"cannot {doing}: the group belongs to an application, whose tables reflect its committed "
-                "committed offsets; use another group, or start the application over with "
+                "offsets; use another group, or start the application over with "
                 "`streamcore app MODULE:APP reset`",
                 group=group,
             )

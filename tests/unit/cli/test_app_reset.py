@@ -104,6 +104,7 @@ def test_the_group_of_an_application_is_left_alone_unless_one_insists(
 
     assert [code for code, _, _ in refused] == [1, 1, 1]
     assert all("the group belongs to an application" in err for _, _, err in refused)
+    assert all("tables reflect its committed offsets;" in err for _, _, err in refused)
     assert command("groups", "reset", "shop", "--to", "earliest", "--dry-run")[0] == 0
     assert command("groups", "reset", "shop", "--to", "earliest", "--yes")[0] == 0
     code, _, err = command("worker", SHOP, "--until-end")

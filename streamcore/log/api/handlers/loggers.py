@@ -53,7 +53,7 @@ def _described(name: str) -> Described:
         source=Source.LOGGER,
         type=SettingType.STRING,
         is_read_only=False,
-        documentation="What the broker's log tells of this part of it: this level and those above.",
+        documentation="The least level of the messages that this logger of the broker writes.",
         levels=(Level(name, level, Source.LOGGER),),
     )
 
