@@ -67,6 +67,10 @@ class Running:
         finally:
             await self._worker.stop()
 
+    def __repr__(self) -> str:
+        state = "failed" if self.failure is not None else "stopped" if self._ended.is_set() else "running"
+        return f"<Running {self._worker.app.app_id!r} {state}>"
+
     @property
     def failure(self) -> BaseException | None:
         """The error that stopped the application; ``None`` while it runs, and after an orderly stop."""

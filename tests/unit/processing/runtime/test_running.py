@@ -236,3 +236,10 @@ def test_what_is_run_is_an_application(given: Any) -> None:
 def test_an_invalid_argument_of_run_is_refused_at_the_call() -> None:
     with pytest.raises(sc.UsageError, match="guarantee"):
         sc.run(sc.App("app"), guarantee="once")
+
+
+def test_the_repr_of_a_running_application_names_it_and_says_whether_it_runs(tmp_path: Path) -> None:
+    with sc.run(sc.App("named"), data=tmp_path) as running:
+        during = repr(running)
+
+    assert (during, repr(running)) == ("<Running 'named' running>", "<Running 'named' stopped>")
