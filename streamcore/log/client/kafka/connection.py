@@ -7,6 +7,7 @@ at debug level; errors that matter are raised by the calls.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -120,10 +121,21 @@ class KafkaConnection:
                     if error is raised:
                         raise
                     raise error from raised
+                if isinstance(error, RequestTimeoutError):
+                    self._refresh()
             except TimeoutError as raised:
                 if not asks_others or self.clock.monotonic_s() >= deadline_s:
                     raise self.silence(doing, self.settings.request_timeout_s, **facts) from raised
+                self._refresh()
             self.pause()
+
+    def _refresh(self) -> None:
+        """Ask any node which nodes there are, and which is the controller.
+
+        librdkafka waits for the controller that it knows, also after that node was lost.
+        """
+        with contextlib.suppress(KafkaException):
+            self.admin.list_topics(timeout=self.attempt_timeout_s)
 
     def translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:
         """Return our error for what a confluent-kafka call raised; errors of ours stay as they are."""
@@ -176,22 +188,26 @@ class KafkaConnection:
             raise self.translated(raised, "connect", brokers=self.settings.brokers) from raised
 
     def _ensure_reachable(self, admin: AdminClient) -> None:
-        """Send a small request, so that a wrong address or password is reported at once."""
+        """Ask any node for the topics, so that a wrong address or password is reported at once.
+
+        A request for the controller would wait for a node that was lost a moment ago.
+        """
         wait_s = self.settings.connect_timeout_s
         deadline_s = self.clock.monotonic_s() + wait_s
-        answer = admin.describe_cluster(request_timeout=wait_s + 1)
-        while not answer.done():
-            admin.poll(_RETRY_S)
-            complaint = self._complaint
-            if complaint is not None and complaint.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-                raise translated(complaint, "connect", brokers=self.settings.brokers)
+        attempt_s = _RETRY_S
+        while True:
+            failure: KafkaException | None = None
+            try:
+                admin.list_topics(timeout=attempt_s)
+            except KafkaException as raised:
+                failure = raised
+            if failure is None:
+                return
+            admin.poll(0)  # Librdkafka says there why it cannot connect.
+            for error in (self._complaint, error_in(failure)):
+                if error is not None and error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                    raise translated(error, "connect", brokers=self.settings.brokers) from failure
             if self.clock.monotonic_s() >= deadline_s:
-                raise self.silence(
-                    "connect", wait_s, said=None if complaint is None else repr(complaint.str())
-                )
-        try:
-            answer.result()
-        except KafkaException as raised:
-            if (error := error_in(raised)) is not None and error.code() == KafkaError._TIMED_OUT:
-                raise self.silence("connect", wait_s) from raised
-            raise self.translated(raised, "connect", brokers=self.settings.brokers) from raised
+                said = None if self._complaint is None else repr(self._complaint.str())
+                raise self.silence("connect", wait_s, said=said) from failure
+            attempt_s = min(2 * attempt_s, max(_RETRY_S, deadline_s - self.clock.monotonic_s()))

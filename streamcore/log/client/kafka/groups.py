@@ -13,8 +13,9 @@ from confluent_kafka import (
 )
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamcore.errors import RequestTimeoutError, StaleGenerationError, UsageError, with_facts
+from streamcore.errors import StaleGenerationError, UsageError, with_facts
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
+from streamcore.log.client.kafka.committed_offsets import CommittedOffsets
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
 from streamcore.model import CommittedOffset, TopicPartition
@@ -34,6 +35,11 @@ class KafkaGroups:
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
+        self._committed = CommittedOffsets(connection)
+
+    def close(self) -> None:
+        """Close the handle that asks for committed offsets."""
+        self._committed.close()
 
     # --- groups ---------------------------------------------------------------------------------
 
@@ -110,41 +116,7 @@ class KafkaGroups:
         Raises:
             RequestTimeoutError: the transaction was not decided in time.
         """
-        connection = self._connection
-        wanted = None
-        if partitions is not None:
-            wanted = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
-            if not wanted:
-                return {}
-        question = ConsumerGroupTopicPartitions(group, wanted)
-        deadline_s = connection.clock.monotonic_s() + connection.settings.stable_wait_s
-        while True:
-            answer = connection.retried(
-                lambda: self._asked(question), "ask for committed offsets", group=group
-            )
-            undecided = [partition for partition in answer if partition.error is not None]
-            if not undecided:
-                return {
-                    _topic_partition(found): CommittedOffset(found.offset, found.metadata or "")
-                    for found in answer
-                    if found.offset >= 0
-                }
-            if undecided[0].error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
-                raise translated(
-                    undecided[0].error,
-                    "ask for committed offsets",
-                    group=group,
-                    partition=_topic_partition(undecided[0]),
-                )
-            if connection.clock.monotonic_s() >= deadline_s:
-                raise RequestTimeoutError(
-                    with_facts(
-                        "an open transaction holds committed offsets; try again after it has ended",
-                        group=group,
-                        partitions=",".join(str(_topic_partition(each)) for each in undecided),
-                    )
-                )
-            connection.pause()
+        return self._committed.of(group, partitions)
 
     def commit(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets outside any transaction and any membership.
@@ -177,14 +149,6 @@ class KafkaGroups:
             raise UsageError(
                 with_facts("the group has members, which commit for it: stop them first", group=group)
             ) from error
-
-    def _asked(self, question: ConsumerGroupTopicPartitions) -> list[KafkaPartition]:
-        timeout_s = self._connection.settings.request_timeout_s
-        answers = self._connection.admin.list_consumer_group_offsets(
-            [question], require_stable=True, request_timeout=timeout_s
-        )
-        found: list[KafkaPartition] = answers[question.group_id].result(timeout_s).topic_partitions
-        return found
 
 
 def kafka_offsets(offsets: Mapping[TopicPartition, CommittedOffset]) -> list[KafkaPartition]:

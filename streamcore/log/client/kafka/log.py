@@ -182,6 +182,7 @@ class KafkaLog:
     def close(self) -> None:
         """Close the connection. A second call does nothing. Close producers and readers before."""
         self._connection.close()
+        self._groups.close()
 
     def __enter__(self) -> Self:
         return self
