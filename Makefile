@@ -24,7 +24,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& { echo "$$python"; exit; }; done; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 
-.PHONY: help venv demo test lint format types imports check crash simulate faults interop differential bench bench-nexmark bench-broker bench-against docs lock clean
+.PHONY: help venv demo test lint format types imports check crash simulate faults interop cluster differential bench bench-nexmark bench-broker bench-against docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ ifdef BROKER
 else
 	@INTEROP_TABLE=docs/clients.md $(PYTEST) -m interop -rs tests/interop
 endif
+
+cluster: $(STAMP)  ## kill nodes of a cluster of Apache Kafka under workers; CLUSTER_ROUNDS=, CLUSTER_SEED= (Java and Maven)
+	@$(PYTEST) -m cluster -rs tests/cluster
 
 differential: $(STAMP)  ## send the same requests to Apache Kafka and the broker, compare the answers (Java and Maven for Kafka)
 	@$(PYTEST) -m differential -rs tests/differential

@@ -19,7 +19,7 @@ def kafka_running(jars: Path, work: Path, *settings: str) -> Iterator[str]:
 
     ``settings`` are lines for its properties, beside what one node needs.
     """
-    client_port, controller_port = _free_ports(2)
+    client_port, controller_port = free_ports(2)
     address = f"127.0.0.1:{client_port}"
     properties = work / "server.properties"
     properties.write_text(
@@ -49,7 +49,7 @@ def kafka_running(jars: Path, work: Path, *settings: str) -> Iterator[str]:
     with (work / "kafka.log").open("wb") as output:
         node = subprocess.Popen([*command, str(properties)], stdout=output, stderr=subprocess.STDOUT)
     try:
-        _wait_until_it_listens(client_port, node)
+        wait_until_it_listens(client_port, node)
         yield address
         node.terminate()
         assert node.wait(TOOL_LIMIT_S) in (0, 143)
@@ -71,7 +71,8 @@ def run_tool(jars: Path, name: str, *arguments: str, limit_s: int = TOOL_LIMIT_S
     return done.stdout
 
 
-def _wait_until_it_listens(port: int, node: subprocess.Popen[bytes]) -> None:
+def wait_until_it_listens(port: int, node: subprocess.Popen[bytes]) -> None:
+    """Wait until a node of Kafka takes connections."""
     deadline_s = time.monotonic() + START_LIMIT_S
     while True:
         assert node.poll() is None, "Kafka ended while it started; see kafka.log"
@@ -84,7 +85,8 @@ def _wait_until_it_listens(port: int, node: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nothing listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports: list[int] = [found.getsockname()[1] for found in sockets]
     for found in sockets:
