@@ -43,14 +43,15 @@ def disturbed_job(folder: Path, arguments: Sequence[str], count: int, random: Ra
         done = 0
         while done < count and process.poll() is None:
             time.sleep(random.uniform(0.2, 4.0))
-            done += _disturbed(_children_of(process.pid), random)
+            done += _disturbed(children_of(process.pid), random)
         code = process.wait(JOB_S_MAX)
     finally:
         process.kill()
     return Outcome(code, done, (folder / "output").read_text())
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started and that still run."""
     with contextlib.suppress(FileNotFoundError):
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
