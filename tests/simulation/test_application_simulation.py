@@ -86,7 +86,7 @@ def application() -> sc.App:
     sliding.final().to("sliding-finals")
     sliding.updates().to("sliding-changes")
     odd_or_large.sliding("5s").fold("sliding-folded", 0, lambda total, value: total + value)
-    events.calendar("day", tz="Asia/Tokyo").count("days", late="too-late")
+    events.calendar("day", tz="Asia/Tokyo").count("days", late="days-too-late")
     events.join(odd_or_large, pair, before="6s", after="9s", grace="3s", how="outer", name="near").to("near")
     events.take(2, within="10s", grace="5s", name="taken").to("taken")
     events.rate_limit(2, per="10s", grace="5s", name="limited").to("limited")
