@@ -1,9 +1,12 @@
 """Finds endless loops of records in a graph of topics.
 
 A topic leads to the topics that its records, or records made of them, are written to: by ``to`` and by
-repartition topics, and by ``dead_letter`` policies when a record fails. Two kinds of loops are refused:
+repartition topics, by ``dead_letter`` policies when a record fails, and by ``late=`` when a record is late.
+Three kinds of loops are refused:
 
 * a loop with a dead letter in it: a record that always fails is read again by the step where it fails;
+* a loop with late records in it, whose steps pass on every record as it is: a late record is late again when
+  it is read;
 * a loop of steps that each pass on every record: the first record never ends.
 
 Records that agents send are not known here.
@@ -29,7 +32,9 @@ from streamcore.processing.topology.nodes import (
     To,
 )
 
-_GIVE_EVERY_RECORD = (Source, Map, MapRecord, Peek, GroupBy, Merge, Repartition)
+_KEEP_EVERY_RECORD = (Source, Peek, GroupBy, Merge, Repartition)
+"""Steps that pass on each record with its value and time, by which it is late."""
+_GIVE_EVERY_RECORD = (*_KEEP_EVERY_RECORD, Map, MapRecord)
 
 
 class _Way(Struct, frozen=True):
@@ -39,7 +44,10 @@ class _Way(Struct, frozen=True):
     end: str
     step: str
     fails: bool
+    late: bool
     always: bool
+    keeps: bool
+    """Whether each record comes with its value and time."""
 
 
 def refuse_endless_loop(nodes: Sequence[Node], app_policy: ErrorPolicy) -> None:
@@ -61,6 +69,14 @@ def refuse_endless_loop(nodes: Sequence[Node], app_policy: ErrorPolicy) -> None:
                     "a topic that nothing here reads, or give the steps that read it another on_error: "
                     + fact_text(dead_letter=way.end, step=way.step, ring=" -> ".join(ring))
                 )
+        elif way.late:
+            ring = _ring(way, [other for other in ways if other.keeps])
+            if ring is not None:
+                raise TopologyError(
+                    "late records would come back to where they are late, without end; write them to a topic "
+                    "that nothing here reads: "
+                    + fact_text(late=way.end, step=way.step, ring=" -> ".join(ring))
+                )
         elif way.always:
             ring = _ring(way, [other for other in ways if other.always])
             if ring is not None:
@@ -71,24 +87,35 @@ def refuse_endless_loop(nodes: Sequence[Node], app_policy: ErrorPolicy) -> None:
 
 
 def _ways(nodes: Sequence[Node], app_policy: ErrorPolicy) -> Iterator[_Way]:
-    origins: dict[Node, dict[str, bool]] = {}
+    origins: dict[Node, dict[str, tuple[bool, bool]]] = {}
     for node in nodes:
-        found: dict[str, bool] = {}
+        found: dict[str, tuple[bool, bool]] = {}
         for parent in node.parents:
-            above = {parent.topic.name: True} if isinstance(parent, Repartition) else origins[parent]
-            for topic, always in above.items():
-                found[topic] = found.get(topic, False) or always
+            above = {parent.topic.name: (True, True)} if isinstance(parent, Repartition) else origins[parent]
+            for topic, (always, keeps) in above.items():
+                before = found.get(topic, (False, False))
+                found[topic] = before[0] or always, before[1] or keeps
         if isinstance(node, Source):
-            found = {node.topic.name: True}
-        passes = isinstance(node, _GIVE_EVERY_RECORD)
-        origins[node] = {topic: always and passes for topic, always in found.items()}
+            found = {node.topic.name: (True, True)}
+        gives, kept = isinstance(node, _GIVE_EVERY_RECORD), isinstance(node, _KEEP_EVERY_RECORD)
+        origins[node] = {
+            topic: (always and gives, keeps and kept) for topic, (always, keeps) in found.items()
+        }
         policy = _dead_letter_of(node, app_policy)
-        for topic, always in found.items():
+        is_late = node.late is not None
+        for topic, (always, keeps) in found.items():
             for written in _writes(node):
-                on_the_way = always and node.late is None
-                yield _Way(topic, written, node.name, fails=False, always=on_the_way)
+                yield _Way(
+                    topic,
+                    written,
+                    node.name,
+                    fails=False,
+                    late=keeps and is_late,
+                    always=always and not is_late,
+                    keeps=keeps,
+                )
             if policy is not None:
-                yield _Way(topic, policy.topic, node.name, fails=True, always=False)
+                yield _Way(topic, policy.topic, node.name, fails=True, late=False, always=False, keeps=False)
 
 
 def _writes(node: Node) -> list[str]:

@@ -126,3 +126,48 @@ def test_a_ring_that_a_filter_can_end_is_fine() -> None:
 
     a.filter(identity).to(a)
     a.branch(again=identity).again.to(a)
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda topic: topic.tumbling("1s").count("kept", late=topic),
+        lambda topic: topic.session("1s").count("kept", late="n"),
+        lambda topic: topic.peek(print).group_by(identity).tumbling("1s").count("kept", late=topic),
+        lambda topic: topic.take(1, within="1s", late=topic),
+        lambda topic: topic.rate_limit(1, per="1s", late=topic),
+        lambda topic: topic.join(topic.filter(identity), max, before="1s", after="1s", late=topic),
+    ],
+)
+def test_late_records_that_come_back_to_where_they_are_late_are_refused(declare: Any) -> None:
+    numbers = sc.App("app").topic("n", key=int, value=int)
+
+    with pytest.raises(
+        TopologyError, match=rf"late records .*{ENDLESS}.*late=n step=.* ring=.*n -> .*at=.*loops"
+    ):
+        declare(numbers)
+
+
+def test_late_records_that_come_back_by_another_topic_are_refused() -> None:
+    app = sc.App("app")
+    numbers, late = app.topic("n", key=str, value=int), app.topic("late", key=str, value=int)
+    numbers.tumbling("1s").count("kept", late=late)
+
+    with pytest.raises(TopologyError, match=rf"late records .*{ENDLESS}"):
+        late.to(numbers)
+
+
+def test_late_records_may_come_back_with_another_time() -> None:
+    app = sc.App("app")
+    numbers, late = app.topic("n", key=str, value=int), app.topic("late", key=str, value=int)
+    numbers.tumbling("1s").count("kept", late=late)
+
+    late.map_record(identity).to(numbers)
+
+
+def test_a_topic_of_late_records_may_be_read_by_other_steps() -> None:
+    app = sc.App("app")
+    numbers, late = app.topic("n", key=str, value=int), app.topic("late", key=str, value=int)
+    numbers.tumbling("1s").count("kept", late=late)
+
+    late.tumbling("1d").count("late-ones")
