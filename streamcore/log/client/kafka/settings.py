@@ -67,7 +67,7 @@ def broker_addresses(where: str) -> str:
     Raises:
         UsageError: the text has another form.
     """
-    text = where.removeprefix(SCHEME).rstrip("/")
+    text = where.removeprefix(SCHEME).rstrip("/") if isinstance(where, str) else ""
     if _ADDRESSES.fullmatch(text) is None:
         raise UsageError(
             with_facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,10 @@ def test_brokers_are_named_by_host_and_port(where: str, addresses: str) -> None:
     assert broker_addresses(where) == addresses
 
 
-@pytest.mark.parametrize("where", ["http://h:9092", "kafka://", "kafka://h", "h:0", "h:99999"])
-def test_a_text_that_is_no_address_is_refused(where: str) -> None:
+@pytest.mark.parametrize(
+    "where", ["http://h:9092", "kafka://", "kafka://h", "h:0", "h:99999", 9092, b"h:9092"]
+)
+def test_what_is_no_address_is_refused(where: Any) -> None:
     with pytest.raises(UsageError):
         broker_addresses(where)
 
