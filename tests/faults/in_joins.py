@@ -298,4 +298,21 @@ FAULTS: Final = (
         "True for value, old",
         "unit/processing/runtime/test_derived_tables.py::test_a_join_of_tables_emits_the_change_of_its_row",
     ),
+    Fault(
+        "a bound of the span that is exclusive among many rows",
+        "both bounds of the span of a join are inclusive, however many rows a key has",
+        "processing/operators/stream_joins.py",
+        "bisect_right(rows, last_ms, lo=start, key=time_of)",
+        "bisect_left(rows, last_ms, lo=start, key=time_of)",
+        "unit/processing/runtime/test_joins_of_streams.py::"
+        "test_both_bounds_of_the_span_are_inclusive_among_many_rows_of_a_key",
+    ),
+    Fault(
+        "versions of equal times that are both kept",
+        "the later of two versions of one time replaces the earlier",
+        "processing/topology/versions.py",
+        "    if index and versions[index - 1].time_ms == version.time_ms:",
+        "    if False:",
+        "unit/processing/topology/test_versions.py::test_a_version_replaces_the_one_of_its_time",
+    ),
 )

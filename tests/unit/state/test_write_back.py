@@ -295,6 +295,17 @@ def test_events_under_way_at_once_are_undone_each_for_itself() -> None:
     assert dict(store.items()) == {"b": 2, "both": 0}
 
 
+def test_undoing_an_event_takes_back_a_key_that_was_not_there() -> None:
+    store = int_store(MemoryEngine())
+    journal = store.begin_event()
+    store.put("a", 1)
+
+    store.rollback_event(journal)
+
+    assert store.get("a") is None
+    assert store.drain() is None
+
+
 def test_an_event_undone_after_an_abort_changes_nothing() -> None:
     store = int_store(MemoryEngine())
     journal = store.begin_event()

@@ -77,6 +77,14 @@ def test_both_bounds_of_the_span_are_inclusive(
     assert found == ([("a", "A+b", max(left_s, right_s))] if meets else [])
 
 
+def test_both_bounds_of_the_span_are_inclusive_among_many_rows_of_a_key() -> None:
+    rows: list[Sent] = [("r", "a", str(number), number / 10) for number in range(200)]
+
+    found = joined([*rows, ("l", "a", "A", 11)], before="4s", after="4s", grace="1m")
+
+    assert [value for _, value, _ in found] == [f"A+{number}" for number in range(70, 151)]
+
+
 def test_records_of_equal_times_meet_where_before_and_after_are_zero() -> None:
     sent: list[Sent] = [
         ("l", "a", "A", 5),
