@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 _REFRESH_S = 0.2
 _WORKERS_MAX = 256
 _STOP_MARGIN_S = 20.0
-"""How much longer than its events the worker may take to stop: time for the last commit to a slow broker."""
+"""How much longer than its events the worker may take to stop: time for the last commit."""
+_BROKER_MARGIN_S = 30.0
+"""How much longer with a broker: other nodes of a cluster take over what a lost one coordinated."""
 
 
 def register(group: click.Group) -> None:
@@ -212,9 +214,15 @@ def worker(
         security=options.security,
         durability=options.durability,
         listen=listen,
-        stop_timeout_s=duration_ms(stop_timeout) / 1000 + _STOP_MARGIN_S,
+        stop_timeout_s=_stop_limit_s(stop_timeout, options.broker),
         show_plan=lambda log: _say_plan(app, log),
     )
+
+
+def _stop_limit_s(stop_timeout: str, broker: str | None) -> float:
+    """Return how long a worker may take to stop, before its process is ended."""
+    margin_s = _STOP_MARGIN_S if broker is None else _STOP_MARGIN_S + _BROKER_MARGIN_S
+    return duration_ms(stop_timeout) / 1000 + margin_s
 
 
 def _run(app: App, options: _Options) -> None:
@@ -224,8 +232,11 @@ def _run(app: App, options: _Options) -> None:
     from streamcore.processing.topology.code_locations import error_location
 
     with contextlib.ExitStack() as undo:
-        limit_s = duration_ms(options.stop_timeout) / 1000 + _STOP_MARGIN_S
-        signals = undo.enter_context(StopSignals(limit_s=limit_s))
+        obstacle = "the application's code blocks the event loop"
+        if options.broker is not None:
+            obstacle = f"the broker does not answer, or {obstacle}"
+        limit_s = _stop_limit_s(options.stop_timeout, options.broker)
+        signals = undo.enter_context(StopSignals(limit_s=limit_s, obstacle=obstacle))
         restore = undo.enter_context(RestoreDisplay())
         worker = Worker(
             app,
