@@ -110,7 +110,7 @@ FAULTS: Final = (
         "an accumulator that keys share",
         "each key of a cogroup has an accumulator of its own",
         "processing/dsl/cogrouping.py",
-        "initial=initial if callable(initial) else lambda: copy.deepcopy(initial),",
+        "initial=initial if callable(initial) else CopyOf(initial),",
         "initial=initial if callable(initial) else lambda: initial,",
         "unit/processing/runtime/test_cogroup.py::"
         "test_keys_share_no_initial_accumulator_that_functions_change_in_place",
