@@ -42,7 +42,7 @@ def disturbed_job(folder: Path, arguments: Sequence[str], count: int, random: Ra
     try:
         done = 0
         while done < count and process.poll() is None:
-            time.sleep(random.uniform(0.2, 4.0))
+            time.sleep(random.uniform(0.2, 1.5))
             done += _disturbed(children_of(process.pid), random)
         code = process.wait(JOB_S_MAX)
     finally:
