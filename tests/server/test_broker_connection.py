@@ -195,6 +195,7 @@ def test_members_divide_the_partitions_and_take_over_when_one_closes(
     assert log.describe_group(topic).state == "Empty"
 
 
+@pytest.mark.slow
 def test_a_group_continues_at_its_committed_offsets_and_can_be_described_reset_and_deleted(
     log: ConnectedLog, topic: str
 ) -> None:

@@ -64,6 +64,7 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+@pytest.mark.slow
 def test_waiting_for_a_server_that_failed_raises_its_error(tmp_path: Path) -> None:
     clock = FailingClock()
     with pytest.raises(sc.errors.ServerFailedError, match="report"):  # noqa: SIM117 - closing says it, too

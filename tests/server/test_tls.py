@@ -254,6 +254,7 @@ def test_peers_that_are_reset_at_any_moment_leave_the_server_as_it_was(
         assert is_let_in(client)
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_makes_the_server_keep_little(
     tmp_path: Path, certificates: Certificates
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 import streamcore as sc
 from streamcore.testing import TopologyDriver
 
-SEEDS = max(1, int(os.environ.get("SIMULATION_SEEDS", "8")) // 4)
+SEEDS = max(1, int(os.environ.get("SIMULATION_SEEDS", "4")) // 4)
 
 
 class Reminders(sc.Processor[str, int, str, int]):

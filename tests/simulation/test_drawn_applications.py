@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamcore.processing.dsl.app import App
 from tests.property.test_applications_equal_events import DRAWN, ensure_equal_to_events
 
-SEEDS = max(1, int(os.environ.get("SIMULATION_SEEDS", "8")) // 8)
+SEEDS = max(1, int(os.environ.get("SIMULATION_SEEDS", "4")) // 8)
 
 
 @pytest.mark.parametrize("number", range(SEEDS))

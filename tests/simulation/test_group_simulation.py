@@ -28,7 +28,7 @@ from streamcore.model import CommittedOffset, Membership, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.group_clients import SESSION_MS, ClassicClient, Client, NewClient, Waiting
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "8"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "4"))
 NEW, CLASSIC, MIXED = "new", "classic", "mixed"
 SETTINGS = BrokerSettings(
     unstable_wait_ms=0,

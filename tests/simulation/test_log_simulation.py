@@ -64,7 +64,7 @@ def seeds() -> list[int]:
     """The seeds to try."""
     if "SIMULATION_SEED" in os.environ:
         return [int(os.environ["SIMULATION_SEED"])]
-    return list(range(int(os.environ.get("SIMULATION_SEEDS", "8"))))
+    return list(range(int(os.environ.get("SIMULATION_SEEDS", "4"))))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from tests.simulation.remote_producer import RemoteProducer, Transaction, produc
 
 R = TypeVar("R")
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "6"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "4"))
 INPUT = TopicPartition("input", 0)
 OUTPUTS = [TopicPartition("output", index) for index in range(2)]
 VERSIONS = {"older": 0, "newer": 2, "newest": 2}

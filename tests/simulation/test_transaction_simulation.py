@@ -29,7 +29,7 @@ from streamcore.log.client.embedded.producer import EmbeddedProducer
 from streamcore.model import CommittedOffset, RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "8"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "4"))
 INPUT = TopicPartition("input", 0)
 OUTPUTS = [TopicPartition("output", index) for index in range(3)]
 IDS = ("worker", "standby")

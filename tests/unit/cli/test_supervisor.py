@@ -31,6 +31,7 @@ def test_all_end_when_each_process_is_done(capsys: pytest.CaptureFixture[str]) -
     assert sorted(capsys.readouterr().out.splitlines()) == ["a | 1", "b | 2"]
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_started_again_until_it_ends_well(tmp_path: object) -> None:
     path = f"{tmp_path}/starts"
     code = f"starts = len(open({path!r}, 'a+b').read()); f = open({path!r}, 'ab'); import os; "

@@ -303,6 +303,7 @@ def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(folder: Path) ->
 READ_COUNTS = Path("/proc/self/io")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not READ_COUNTS.exists(), reason="the system does not count what a process reads")
 def test_a_lookup_reads_a_few_blocks_however_many_keys_there_are(tmp_path: Path) -> None:
     """A filter that does not fit into the cache would be read whole, hundreds of kB, for each key."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from streamcore.clock import ManualClock
 from streamcore.errors import StorageError, UnknownTopicError
 from streamcore.log.api.produce_pattern import ProducePattern
@@ -104,6 +106,7 @@ def test_requests_of_one_turn_are_one_write_and_are_answered_after_the_sync() ->
     assert asking.sent_count == 1
 
 
+@pytest.mark.slow
 def test_answered_records_survive_a_power_cut() -> None:
     groups, asking = GroupsOnASimulatedDisk(), Asking()
     groups.add(asking, 1)

@@ -217,6 +217,7 @@ def odd(number: int) -> int | None:
     return number if number % 2 else None
 
 
+@pytest.mark.slow
 def test_the_parts_of_many_different_values_are_found_again_after_crashes() -> None:
     app = sc.App("app")
     numbers = app.topic("numbers", key=str, value=int)

@@ -98,6 +98,7 @@ def test_a_producer_continues_under_a_new_id_when_its_epochs_are_used_up(house: 
     assert house.visible_count() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [House.init, at_the_last_epoch], ids=["next epoch", "next producer id"])
 def test_acknowledged_commits_survive_a_power_cut(
     start: Callable[[House], ProducerIdentity],

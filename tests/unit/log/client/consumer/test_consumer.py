@@ -214,6 +214,7 @@ def test_each_partition_may_be_given_its_own_offset(log: ConnectedLog) -> None:
         assert values(drain(consumer)) == [b"8", b"9"]
 
 
+@pytest.mark.slow
 def test_partitions_added_to_a_topic_are_read_too(log: ConnectedLog) -> None:
     with log.consumer("one", start="earliest") as consumer:
         drain(consumer)
@@ -264,6 +265,7 @@ def test_a_closed_consumer_refuses_and_closes_twice(log: ConnectedLog) -> None:
         consumer.poll()
 
 
+@pytest.mark.slow
 def test_closing_the_log_ends_a_poll_that_waits(tmp_path: Path) -> None:
     log = connect(tmp_path / "other")
     log.create_topic("empty")

@@ -217,6 +217,7 @@ def test_a_second_member_with_the_same_static_name_fences_the_first(log: Connect
     second.close()
 
 
+@pytest.mark.slow
 def test_partitions_that_are_added_to_a_topic_find_a_member(log: ConnectedLog) -> None:
     with log.consumer("t", group="g", heartbeat_interval=FAST) as consumer:
         poll_all_until([consumer], lambda: consumer.assignment() == PARTITIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ def message(
     )
 
 
+@pytest.mark.slow
 @given(
     gaps=st.lists(st.integers(0, 3), min_size=1, max_size=20),
     cuts=st.lists(st.integers(1, 7), min_size=20, max_size=20),
