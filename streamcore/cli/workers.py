@@ -55,7 +55,11 @@ def run_workers(
     """
     stopping = threading.Event()
     with contextlib.ExitStack() as undo:
-        signals = undo.enter_context(StopSignals("the workers commit and stop", limit_s=stop_timeout_s + 5))
+        signals = undo.enter_context(
+            StopSignals(
+                "the workers commit and stop", limit_s=stop_timeout_s + 5, obstacle="a worker does not stop"
+            )
+        )
         if broker is None:
             from streamcore.log.serving import serve
 

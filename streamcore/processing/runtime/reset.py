@@ -216,8 +216,8 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
         if reset.start_offsets:
             transaction.commit_offsets(
                 reset.app_id,
-                # With a note: a worker that finds these offsets where another worker has begun already takes
-                # them for the application's own.
+                # With a note, as the application's own commits have: without it, a second worker that starts
+                # would warn that another program has moved the offsets.
                 {
                     partition: CommittedOffset(offset, InputNote().text())
                     for partition, offset in reset.start_offsets.items()
